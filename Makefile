@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+.PHONY: help build test test-duckdb-2 lint docs clean lock seed
+
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+INSTALLED := .venv/installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help:  ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+$(INSTALLED): requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 build")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+build: $(INSTALLED)  ## Build and check all tables in ott_build.duckdb
+	@$(BIN)/python scripts/check_encoding.py seeds/*.csv
+	$(BIN)/dbt build
+
+test: $(INSTALLED)  ## Run all tests (a whole build in a temporary place among them)
+	$(BIN)/python -m pytest
+
+test-duckdb-2: $(INSTALLED)  ## Run all tests on DuckDB 2.0.0
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/duckdb-2 duckdb==2.0.0
+	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## Check style and documentation of SQL, YAML and Python
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/sqlfluff lint models analyses tests
+	$(BIN)/dbt parse --quiet
+	$(BIN)/dbt-bouncer
+
+docs: $(INSTALLED)  ## Write the documentation site to target/index.html
+	$(BIN)/dbt docs generate --static
+
+seed: $(INSTALLED)  ## Write the synthetic events anew
+	$(BIN)/python scripts/generate_events.py
+
+lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--group dev --custom-compile-command 'make lock' --upgrade pyproject.toml -o requirements.txt
+
+clean:  ## Remove everything that the other commands made, .venv included
+	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb ott_build.duckdb.wal

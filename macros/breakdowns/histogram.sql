@@ -1,0 +1,69 @@
+{#- Two CTEs, `bins` and `histogram`: equally wide bins over [min, max] of a column, each closed on
+    the left and the last one on both sides, as numpy.histogram has them.
+    The bin of a value is guessed by division and then held against the published edges, so that
+    rounding never puts a value outside the edges of its bin. A column with one single value gets
+    half a unit to each side. -#}
+{% macro histogram_ctes(population, column, bins) -%}
+extent as (
+    select
+        cast(min({{ column }}) as double)
+        - case when min({{ column }}) = max({{ column }}) then 0.5 else 0 end as low,
+        cast(max({{ column }}) as double)
+        + case when min({{ column }}) = max({{ column }}) then 0.5 else 0 end as high
+    from {{ population }}
+),
+
+bins as (
+    select
+        cast(series.generated_number as integer) as bin_number,
+        extent.low + (series.generated_number - 1) * ((extent.high - extent.low) / {{ bins }})
+            as bin_start,
+        case
+            when series.generated_number = {{ bins }} then extent.high
+            else extent.low + series.generated_number * ((extent.high - extent.low) / {{ bins }})
+        end as bin_end
+    from ({{ dbt.generate_series(bins) }}) as series
+    cross join extent
+),
+
+guesses as (
+    select
+        {{ population }}.{{ column }} as value_in_bin,
+        cast(least(
+            floor(({{ population }}.{{ column }} - extent.low) / (extent.high - extent.low) * {{ bins }}),
+            {{ bins - 1 }}
+        ) as integer) + 1 as bin_number
+    from {{ population }}
+    cross join extent
+),
+
+placed as (
+    select
+        case
+            when guesses.value_in_bin < bins.bin_start then bins.bin_number - 1
+            when guesses.value_in_bin >= bins.bin_end and bins.bin_number < {{ bins }}
+                then bins.bin_number + 1
+            else bins.bin_number
+        end as bin_number
+    from guesses
+    inner join bins on guesses.bin_number = bins.bin_number
+),
+
+counts as (
+    select
+        bin_number,
+        count(*) as frequency
+    from placed
+    group by bin_number
+),
+
+histogram as (
+    select
+        bins.bin_number,
+        bins.bin_start,
+        bins.bin_end,
+        coalesce(counts.frequency, 0) as frequency
+    from bins
+    left join counts on bins.bin_number = counts.bin_number
+)
+{%- endmacro %}

@@ -1,0 +1,14 @@
+{#- Stops the build with a sentence instead of the engine's error about some later query. -#}
+{% macro require_columns(relation, columns) %}
+    {%- set existing = load_relation(relation) if execute -%}
+    {%- if existing -%}
+        {%- set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | list -%}
+        {%- set missing = columns | reject('in', found) | list -%}
+        {%- if missing -%}
+            {{ exceptions.raise_compiler_error(
+                relation ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: '
+                ~ found | join(', ') ~ '. Add the missing columns to the source and build again.'
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,12 @@
+{% macro strip_blanks(text) %}
+    {{- return(adapter.dispatch('strip_blanks')(text)) -}}
+{% endmacro %}
+
+{#- Engines agree on trimming spaces; how to name tabs and line ends as well differs. -#}
+{% macro default__strip_blanks(text) -%}
+    trim(both ' \t\r\n' from {{ text }})
+{%- endmacro %}
+
+{% macro duckdb__strip_blanks(text) -%}
+    trim({{ text }}, ' ' || chr(9) || chr(10) || chr(13))
+{%- endmacro %}

@@ -1,0 +1,34 @@
+with raw_rows as (
+    select count(*) as raw_rows from {{ ref('raw_compliance_events') }}
+),
+
+accepted as (
+    select count(*) as accepted_rows from {{ ref('fct_compliance_events') }}
+),
+
+quarantined as (
+    select count(*) as quarantined_rows from {{ ref('quarantined_compliance_events') }}
+),
+
+-- The published account; the counts above are taken from the tables that people read.
+account as (
+    select * from {{ ref('int_input_rows') }}
+)
+
+select
+    raw_rows.raw_rows,
+    accepted.accepted_rows,
+    quarantined.quarantined_rows,
+    account.exact_copies_dropped,
+    account.accepted_rows as accepted_rows_in_account,
+    account.quarantined_rows as quarantined_rows_in_account
+from raw_rows
+cross join accepted
+cross join quarantined
+cross join account
+where
+    raw_rows.raw_rows
+    <> accepted.accepted_rows + quarantined.quarantined_rows + account.exact_copies_dropped
+    or raw_rows.raw_rows <> account.raw_rows
+    or accepted.accepted_rows <> account.accepted_rows
+    or quarantined.quarantined_rows <> account.quarantined_rows

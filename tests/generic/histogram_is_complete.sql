@@ -1,0 +1,70 @@
+{% test histogram_is_complete(model, bins, population, column) %}
+
+with histogram as (
+    select * from {{ model }}
+),
+
+-- Counted anew between the published edges, without the arithmetic of the model.
+recounted as (
+    select
+        histogram.bin_number,
+        count(population.{{ column }}) as frequency
+    from histogram
+    left join {{ population }} as population
+        on
+            population.{{ column }} >= histogram.bin_start
+            and (
+                population.{{ column }} < histogram.bin_end
+                or (
+                    histogram.bin_number = {{ bins }}
+                    and population.{{ column }} <= histogram.bin_end
+                )
+            )
+    group by histogram.bin_number
+),
+
+totals as (
+    select
+        count(*) as bins,
+        sum(frequency) as values_in_bins
+    from histogram
+),
+
+expected as (
+    select count(*) as expected_values from {{ population }}
+)
+
+select
+    'a bin is missing, or values of the population are' as problem,
+    totals.bins as bin_number,
+    totals.values_in_bins as frequency,
+    expected.expected_values as expected_frequency
+from totals
+cross join expected
+where totals.bins <> {{ bins }} or totals.values_in_bins <> expected.expected_values
+
+union all
+
+select
+    'the values between the edges of the bin are not as many' as problem,
+    histogram.bin_number,
+    histogram.frequency,
+    recounted.frequency as expected_frequency
+from histogram
+inner join recounted on histogram.bin_number = recounted.bin_number
+where histogram.frequency <> recounted.frequency
+
+union all
+
+select
+    'the bin does not begin where the one before ends, or is not wide' as problem,
+    histogram.bin_number,
+    histogram.frequency,
+    cast(null as bigint) as expected_frequency
+from histogram
+left join histogram as bin_before on histogram.bin_number = bin_before.bin_number + 1
+where
+    histogram.bin_end <= histogram.bin_start
+    or abs(histogram.bin_start - bin_before.bin_end) > 1e-9
+
+{% endtest %}

@@ -1,0 +1,7 @@
+{% test rows_satisfy(model, condition) %}
+
+select *
+from {{ model }}
+where not coalesce({{ condition }}, false)
+
+{% endtest %}
