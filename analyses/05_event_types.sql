@@ -1,0 +1,9 @@
+-- How do the event types compare?
+select
+    event_type,
+    events,
+    compliant_rate,
+    warning_rate,
+    violation_rate
+from {{ ref('compliance_by_event_type') }}
+order by events desc, event_type asc

@@ -1,0 +1,92 @@
+"""Builds of the project in temporary places, shared by the tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
+ROOT_FILES = ("dbt_project.yml", "profiles.yml")
+DBT = Path(sys.executable).with_name("dbt")
+
+
+@dataclass
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    root: Path
+
+    @property
+    def events_file(self) -> Path:
+        """The seed that holds the raw events."""
+        return self.root / "seeds" / "raw_compliance_events.csv"
+
+    def dbt(
+        self, *arguments: str, prefix: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.CompletedProcess:
+        """Run dbt in the copy, behind a command prefix; stdout holds both outputs as text."""
+        return subprocess.run(
+            [*prefix, DBT, "--no-use-colors", *arguments],
+            cwd=self.root,
+            env={**clean_environment(), **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+
+    def generate_events(self, *arguments: str) -> None:
+        """Replace the seed by events of the generator."""
+        subprocess.run(
+            [sys.executable, "scripts/generate_events.py", *arguments],
+            cwd=self.root,
+            check=True,
+            capture_output=True,
+        )
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the built database as a reader would."""
+        return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
+
+
+def clean_environment() -> dict[str, str]:
+    """Environment without the settings of the caller's own database."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTT_")}
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory) -> Callable[[str], Project]:
+    """Return a function that makes a fresh copy of the project."""
+
+    def copy(name: str) -> Project:
+        root = tmp_path_factory.mktemp(name)
+        for folder in SOURCES:
+            shutil.copytree(PROJECT / folder, root / folder)
+        for file in ROOT_FILES:
+            shutil.copy(PROJECT / file, root / file)
+        return Project(root)
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def built_project(new_project) -> Project:
+    """A copy with the committed seed, built whole, warnings being errors."""
+    project = new_project("seed")
+    result = project.dbt("--warn-error", "build")
+    assert result.returncode == 0, result.stdout
+    return project
+
+
+@pytest.fixture(scope="session")
+def marts(built_project) -> Callable[[str], "pandas.DataFrame"]:  # noqa: F821
+    """Return a function that reads a public table of the seed build as a data frame."""
+    with built_project.connect() as connection:
+        yield lambda name: connection.sql(f"select * from marts.{name}").df()

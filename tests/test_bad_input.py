@@ -1,0 +1,126 @@
+"""What a user sees when the input is wrong: a sentence that names the file and what to do."""
+
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+HEADER = (
+    "event_id,timestamp,user_id,region,regulation,event_type,status,user_age,"
+    "session_duration_minutes,concurrent_streams,data_shared"
+)
+ROW = "1,2026-01-02 10:00:00,7,EU,GDPR,login,compliant,30,12.5,1,none"
+
+
+@pytest.fixture(scope="module")
+def project(new_project):
+    return new_project("bad_input")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("", "is empty. Its first line must name the columns: event_id,", id="empty"),
+        pytest.param("\n\n", "is empty. Its first line must name the columns", id="blank lines"),
+        pytest.param(f"{HEADER}\n", "has a header but no rows", id="header only"),
+        pytest.param(
+            f"{HEADER}\n{ROW}\n".replace(",", ";"),
+            "is not separated by commas but by ';', it seems. Save it as CSV with commas.",
+            id="semicolons",
+        ),
+        pytest.param(
+            f"{HEADER}\n{ROW}\n".replace(",", "\t"), "is not separated by commas", id="tabs"
+        ),
+        pytest.param(
+            f"{HEADER}\n{ROW}\n".replace("user_age", "age"),
+            "lacks the column(s) user_age in its first line",
+            id="missing column",
+        ),
+        pytest.param(f"{ROW}\n", "lacks the column(s) event_id, timestamp", id="no header"),
+    ],
+)
+def test_unusable_file_stops_the_build_with_a_sentence(project, content, message):
+    project.events_file.write_text(content)
+    result = project.dbt("build")
+    assert result.returncode != 0
+    assert f"The events file seeds/raw_compliance_events.csv {message}" in result.stdout
+    assert "START" not in result.stdout, "something was built before the check"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [f"{ROW},one too many", ROW.removesuffix(",none"), ROW.replace("EU", '"EU')],
+    ids=["too many values", "too few values", "open quote"],
+)
+def test_ragged_row_stops_the_build_and_names_the_file(project, row):
+    project.events_file.write_text(f"{HEADER}\n{ROW}\n{row}\n")
+    result = project.dbt("build", "--select", "raw_compliance_events")
+    assert result.returncode != 0
+    assert "raw_compliance_events.csv" in result.stdout
+
+
+def test_usable_variants_of_a_file_are_read(project):
+    columns, values = HEADER.split(","), ROW.split(",")
+    project.events_file.write_text(
+        "\ufeff"
+        + ",".join([*reversed(columns), "extra"])
+        + "\r\n"
+        + ",".join([*reversed(values), "x"])
+        + "\r\n",
+        newline="",
+    )
+    result = project.dbt(
+        "build", "--select", "+fct_compliance_events", "--exclude", "test_type:unit"
+    )
+    assert result.returncode == 0, result.stdout
+    with project.connect() as connection:
+        events = connection.sql(
+            "select event_id, region, data_shared from marts.fct_compliance_events"
+        )
+        assert events.fetchall() == [(1, "EU", "none")]
+
+
+def test_failed_build_leaves_the_tables_as_they_were(project):
+    project.events_file.write_text(f"{HEADER}\n{ROW}\n")
+    result = project.dbt("build", "--select", "+fct_compliance_events")
+    assert result.returncode == 0, result.stdout
+    project.events_file.write_text("")
+    assert project.dbt("build").returncode != 0
+    with project.connect() as connection:
+        assert connection.sql("from marts.fct_compliance_events").fetchall()
+
+
+def test_missing_column_in_another_source_is_named(project):
+    """The staging model checks what it reads, whatever loaded it."""
+    project.events_file.write_text(f"{HEADER}\n{ROW}\n")
+    assert project.dbt("seed").returncode == 0
+    with duckdb.connect(project.root / "ott_build.duckdb") as connection:
+        connection.sql("alter table raw.raw_compliance_events drop column status")
+    result = project.dbt("run", "--select", "stg_compliance_events")
+    assert result.returncode != 0
+    assert "lacks the column(s) status" in result.stdout
+
+
+def test_file_that_is_not_utf8_is_named_with_line_and_column(project, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_bytes(f"{HEADER}\n{ROW}\n".encode() + ROW.replace("EU", "É").encode("latin-1"))
+    result = subprocess.run(
+        [sys.executable, "scripts/check_encoding.py", path],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert f"{path} is not UTF-8: line 3, column 4 holds the byte 0xc9. Save" in result.stderr
+
+
+def test_unreadable_file_is_named(project, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "scripts/check_encoding.py", tmp_path / "none.csv"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "none.csv cannot be read: No such file" in result.stderr

@@ -1,0 +1,162 @@
+"""The build as a user runs it: repeatable, anywhere, documented, without a network."""
+
+import json
+import shutil
+import subprocess
+
+import duckdb
+import pytest
+
+ALL_TABLES = """
+    select table_schema || '.' || table_name
+    from information_schema.tables
+    where table_schema in ('staging', 'intermediate', 'marts')
+"""
+
+
+def contents(project) -> dict[str, list[tuple]]:
+    """All rows of all tables, in a fixed order; floats to 12 digits.
+
+    A sum of floats depends in its last digit on the order of the rows, which no engine promises.
+    """
+    with project.connect() as connection:
+        names = sorted(name for (name,) in connection.sql(ALL_TABLES).fetchall())
+        return {
+            name: [
+                tuple(
+                    float(f"{value:.12g}") if isinstance(value, float) else value for value in row
+                )
+                for row in connection.sql(f"from {name} order by all").fetchall()
+            ]
+            for name in names
+        }
+
+
+def test_the_four_schemas_have_plain_names(built_project):
+    with built_project.connect() as connection:
+        schemas = {
+            name for (name,) in connection.sql("show all tables").project("schema").fetchall()
+        }
+    assert schemas == {"raw", "staging", "intermediate", "marts"}
+
+
+def test_second_build_on_the_same_database_gives_the_same(built_project, new_project):
+    project = new_project("second")
+    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
+    before = contents(project)
+    result = project.dbt("--warn-error", "build")
+    assert result.returncode == 0, result.stdout
+    assert contents(project) == before
+
+
+@pytest.fixture
+def without_network() -> tuple[str, ...]:
+    """Command prefix that takes the network away, where this machine lets us."""
+    prefix = ("unshare", "--net")
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return prefix
+
+
+def test_machine_changes_nothing(built_project, new_project, without_network):
+    project = new_project("tokyo")
+    result = project.dbt(
+        "--warn-error",
+        "build",
+        prefix=without_network,
+        TZ="Asia/Tokyo",
+        LANG="de_DE.UTF-8",
+        LC_ALL="de_DE.UTF-8",
+        OTT_THREADS="1",
+    )
+    assert result.returncode == 0, result.stdout
+    assert contents(project) == contents(built_project)
+
+
+def test_database_path_is_set_by_the_environment(new_project, tmp_path):
+    project = new_project("path")
+    path = tmp_path / "elsewhere.duckdb"
+    result = project.dbt("run-operation", "earliest_timestamp", OTT_DATABASE_PATH=str(path))
+    assert result.returncode == 0, result.stdout
+    result = project.dbt("seed", "--select", "regions", OTT_DATABASE_PATH=str(path))
+    assert result.returncode == 0, result.stdout
+    assert path.exists()
+    assert not (project.root / "ott_build.duckdb").exists()
+
+
+def test_no_usage_statistics(built_project):
+    assert not (built_project.root / ".user.yml").exists()
+    log = (built_project.root / "logs" / "dbt.log").read_text()
+    assert "'send_anonymous_usage_stats': 'False'" in log
+
+
+def test_every_relation_and_column_is_described(built_project):
+    manifest = json.loads((built_project.root / "target" / "manifest.json").read_text())
+    described = {
+        f"{node['schema']}.{node['name']}.{column['name']}"
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed") and node["description"]
+        for column in node["columns"].values()
+        if column["description"]
+    }
+    with built_project.connect() as connection:
+        columns = connection.sql(
+            "select table_schema || '.' || table_name || '.' || column_name"
+            " from information_schema.columns"
+        ).fetchall()
+    assert {name for (name,) in columns} == described
+
+
+def test_every_test_macro_seed_and_analysis_is_described(built_project):
+    manifest = json.loads((built_project.root / "target" / "manifest.json").read_text())
+    nodes = [
+        *(n for n in manifest["nodes"].values() if n["resource_type"] != "operation"),
+        *manifest["unit_tests"].values(),
+        *(m for m in manifest["macros"].values() if m["package_name"] == "ott_compliance"),
+    ]
+    assert [node["unique_id"] for node in nodes if not node["description"]] == []
+
+
+def test_docs_site_has_an_overview(built_project):
+    result = built_project.dbt("docs", "generate", "--static")
+    assert result.returncode == 0, result.stdout
+    page = (built_project.root / "target" / "static_index.html").read_text()
+    assert "one row an event" in page
+    manifest = json.loads((built_project.root / "target" / "manifest.json").read_text())
+    overview = manifest["docs"]["doc.ott_compliance.__overview__"]["block_contents"]
+    marts = [n for n in manifest["nodes"].values() if n["unique_id"].startswith("model.")]
+    assert [m["name"] for m in marts if m["access"] == "public" and m["name"] not in overview] == []
+    assert [name for name in read_vars(built_project) if name not in overview] == []
+
+
+def read_vars(project) -> list[str]:
+    """Names of the project's variables."""
+    lines = (project.root / "dbt_project.yml").read_text().split("\nvars:\n")[1].splitlines()
+    return [line.split(":")[0].strip() for line in lines if line.strip() and "#" not in line]
+
+
+def test_analyses_answer_the_notebook(built_project):
+    result = built_project.dbt("compile")
+    assert result.returncode == 0, result.stdout
+    queries = sorted((built_project.root / "target/compiled/ott_compliance/analyses").glob("*.sql"))
+    assert {path.name[:2] for path in queries} == {"02", "03", "04", "05", "06", "07", "08", "09"}
+    with built_project.connect() as connection:
+        answers = {path.stem: connection.sql(path.read_text()).fetchall() for path in queries}
+    assert all(answers.values())
+    top_users = answers["07_top_users_by_violation_rate"]
+    assert [rate for *_, rate, _ in top_users] == [1.0] * 5
+    assert [user for user, *_ in top_users] == sorted(user for user, *_ in top_users)
+    assert [row[0] for row in answers["03_regions"] if row[-2]] == ["AFRICA"]
+    assert [row[0] for row in answers["06_hours"] if row[-1]] == [22]
+
+
+def test_database_is_readable_by_older_clients(built_project):
+    with duckdb.connect() as connection:
+        path = built_project.root / "ott_build.duckdb"
+        connection.sql(f"attach '{path}' as built (read_only)")
+        tags = connection.sql(
+            "select tags from duckdb_databases() where database_name = 'built'"
+        ).fetchone()[0]
+    assert tags.get("storage_version", "v1.0.0+").startswith("v1.0.0")
