@@ -31,45 +31,47 @@ checked as (
         deduplicated.*,
         nullif(substring(
             case
-                when {{ is_missing('raw_event_id') }} then ',event_id_missing'
+                when {{ read_text('raw_event_id') }} is null then ',event_id_missing'
                 when deduplicated.event_id is null then ',event_id_not_an_integer'
                 when deduplicated.is_conflicting then ',event_id_conflicting'
                 else ''
             end
             || case
-                when {{ is_missing('raw_timestamp') }} then ',timestamp_missing'
+                when {{ read_text('raw_timestamp') }} is null then ',timestamp_missing'
                 when deduplicated.occurred_at is null then ',timestamp_unreadable'
-                when deduplicated.occurred_at < {{ earliest_timestamp() }} then ',timestamp_too_early'
-                when deduplicated.occurred_at > {{ latest_timestamp() }} then ',timestamp_in_future'
+                when deduplicated.occurred_at < {{ earliest_timestamp() }}
+                    then ',timestamp_too_early'
+                when deduplicated.occurred_at > {{ latest_timestamp() }}
+                    then ',timestamp_in_future'
                 else ''
             end
             || case
-                when {{ is_missing('raw_user_id') }} then ',user_id_missing'
+                when {{ read_text('raw_user_id') }} is null then ',user_id_missing'
                 when deduplicated.user_id is null then ',user_id_not_an_integer'
                 else ''
             end
             || case
-                when {{ is_missing('raw_region') }} then ',region_missing'
+                when deduplicated.region is null then ',region_missing'
                 when regions.region is null then ',region_unknown'
                 else ''
             end
             || case
-                when {{ is_missing('raw_regulation') }} then ',regulation_missing'
+                when deduplicated.regulation is null then ',regulation_missing'
                 when regulations.regulation is null then ',regulation_unknown'
                 else ''
             end
             || case
-                when {{ is_missing('raw_event_type') }} then ',event_type_missing'
+                when deduplicated.event_type is null then ',event_type_missing'
                 when event_types.event_type is null then ',event_type_unknown'
                 else ''
             end
             || case
-                when {{ is_missing('raw_status') }} then ',status_missing'
+                when deduplicated.status is null then ',status_missing'
                 when statuses.status is null then ',status_unknown'
                 else ''
             end
             || case
-                when {{ is_missing('raw_user_age') }} then ',user_age_missing'
+                when {{ read_text('raw_user_age') }} is null then ',user_age_missing'
                 when deduplicated.user_age is null then ',user_age_not_an_integer'
                 when
                     deduplicated.user_age < {{ var('minimum_user_age') }}
@@ -78,7 +80,7 @@ checked as (
                 else ''
             end
             || case
-                when {{ is_missing('raw_session_duration_minutes') }}
+                when {{ read_text('raw_session_duration_minutes') }} is null
                     then ',session_duration_minutes_missing'
                 when deduplicated.session_duration_minutes is null
                     then ',session_duration_minutes_not_a_number'
@@ -92,13 +94,14 @@ checked as (
                 else ''
             end
             || case
-                when {{ is_missing('raw_concurrent_streams') }} then ',concurrent_streams_missing'
-                when deduplicated.concurrent_streams is null then ',concurrent_streams_not_an_integer'
+                when {{ read_text('raw_concurrent_streams') }} is null then ',concurrent_streams_missing'
+                when deduplicated.concurrent_streams is null
+                    then ',concurrent_streams_not_an_integer'
                 when deduplicated.concurrent_streams < 1 then ',concurrent_streams_below_one'
                 else ''
             end
             || case
-                when {{ is_missing('raw_data_shared') }} then ',data_shared_missing'
+                when deduplicated.data_shared is null then ',data_shared_missing'
                 when data_sharing_levels.data_shared is null then ',data_shared_unknown'
                 else ''
             end,
@@ -117,4 +120,5 @@ checked as (
         on deduplicated.data_shared = data_sharing_levels.data_shared
 )
 
-select * from checked
+-- All columns of staging pass through.
+select * from checked  -- noqa: AM04

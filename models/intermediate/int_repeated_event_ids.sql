@@ -5,7 +5,6 @@ with events as (
 repeated as (
     select event_id
     from events
-    where event_id is not null
     group by event_id
     having count(*) > 1
 ),
@@ -18,9 +17,17 @@ versions as (
     inner join repeated on events.event_id = repeated.event_id
     group by
         events.event_id,
-        {%- for column in raw_event_columns() %}
-        events.raw_{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        events.raw_event_id,
+        events.raw_timestamp,
+        events.raw_user_id,
+        events.raw_region,
+        events.raw_regulation,
+        events.raw_event_type,
+        events.raw_status,
+        events.raw_user_age,
+        events.raw_session_duration_minutes,
+        events.raw_concurrent_streams,
+        events.raw_data_shared
 ),
 
 compared as (

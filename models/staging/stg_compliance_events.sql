@@ -6,20 +6,28 @@ with raw_events as (
 
 typed as (
     select
-        {{ read_integer('event_id') }} as event_id,
-        {{ read_integer('user_id') }} as user_id,
-        upper({{ strip_blanks('region') }}) as region,
-        upper({{ strip_blanks('regulation') }}) as regulation,
-        lower({{ strip_blanks('event_type') }}) as event_type,
-        lower({{ strip_blanks('status') }}) as status,
-        lower({{ strip_blanks('data_shared') }}) as data_shared,
-        {{ read_integer('user_age') }} as user_age,
-        {{ read_integer('concurrent_streams') }} as concurrent_streams,
-        {{ read_number('session_duration_minutes') }} as session_duration_minutes,
+        {{ read_integer('raw_events.event_id') }} as event_id,
+        {{ read_integer('raw_events.user_id') }} as user_id,
+        upper({{ read_text('raw_events.region') }}) as region,
+        upper({{ read_text('raw_events.regulation') }}) as regulation,
+        lower({{ read_text('raw_events.event_type') }}) as event_type,
+        lower({{ read_text('raw_events.status') }}) as status,
+        lower({{ read_text('raw_events.data_shared') }}) as data_shared,
+        {{ read_integer('raw_events.user_age') }} as user_age,
+        {{ read_integer('raw_events.concurrent_streams') }} as concurrent_streams,
+        {{ read_number('raw_events.session_duration_minutes') }} as session_duration_minutes,
         {{ read_timestamp('raw_events.timestamp') }} as occurred_at,
-        {%- for column in raw_event_columns() %}
-        raw_events.{{ column }} as raw_{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        raw_events.event_id as raw_event_id,
+        raw_events.timestamp as raw_timestamp,
+        raw_events.user_id as raw_user_id,
+        raw_events.region as raw_region,
+        raw_events.regulation as raw_regulation,
+        raw_events.event_type as raw_event_type,
+        raw_events.status as raw_status,
+        raw_events.user_age as raw_user_age,
+        raw_events.session_duration_minutes as raw_session_duration_minutes,
+        raw_events.concurrent_streams as raw_concurrent_streams,
+        raw_events.data_shared as raw_data_shared
     from raw_events
 )
 

@@ -12,7 +12,7 @@ counts as (
 
 measures as (
     select
-        concurrent_streams,
+        counts.concurrent_streams,
         {{ compliance_measures('counts') }}
     from counts
 )

@@ -1,0 +1,84 @@
+"""What the README shows is what a reader gets."""
+
+import re
+import subprocess
+
+import pytest
+from conftest import PROJECT
+
+README = (PROJECT / "README.md").read_text()
+
+
+FENCED_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+MAKE_TARGETS = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", README, flags=re.MULTILINE))
+
+
+def code_blocks(language: str) -> list[str]:
+    return [code for name, code in FENCED_BLOCK.findall(README) if name == language]
+
+
+def test_example_query_gives_the_printed_output(built_project):
+    (query,) = code_blocks("sql")
+    (output,) = code_blocks("")
+    with built_project.connect() as connection:
+        assert str(connection.sql(query)).strip() == output.strip()
+
+
+def test_python_example_runs(built_project, monkeypatch):
+    (example,) = code_blocks("python")
+    monkeypatch.chdir(built_project.root)
+    names = {}
+    exec(example, names)
+    assert len(names["regions"]) == 5
+
+
+def test_command_line_queries_run(built_project):
+    queries = re.findall(r'^duckdb -readonly ott_build.duckdb "(.*)"$', README, flags=re.MULTILINE)
+    assert queries
+    with built_project.connect() as connection:
+        for query in queries:
+            assert connection.sql(query).fetchall()
+
+
+def test_analysis_example_runs(built_project):
+    (command,) = re.findall(r"`.venv/bin/dbt (show [^`]*)`", README)
+    result = built_project.dbt(*command.split())
+    assert result.returncode == 0, result.stdout
+    assert "AFRICA" in result.stdout
+
+
+def test_realistic_example_builds(new_project):
+    project = new_project("realistic")
+    (command,) = re.findall(r"^\.venv/bin/python scripts/generate_events.py (.*)$", README, re.M)
+    project.generate_events(*command.split())
+    result = project.dbt("build", "--exclude", "test_type:unit")
+    assert result.returncode == 0, result.stdout
+    with project.connect() as connection:
+        events = connection.sql("select count(*) from marts.fct_compliance_events").fetchone()[0]
+    assert events == 100_000
+
+
+@pytest.mark.parametrize("target", sorted(MAKE_TARGETS))
+def test_make_target_exists(target):
+    result = subprocess.run(
+        ["make", "--dry-run", target], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_make_help_is_the_default_and_lists_every_target():
+    result = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    makefile = (PROJECT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    listed = re.findall(r"^  make ([a-z0-9-]+)", result.stdout, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(phony.split())
+
+
+def test_table_of_marts_is_complete(built_project):
+    section = README.split("## What you get")[1].split("For example:")[0]
+    listed = set(re.findall(r"`([a-z_]+)`", section)) - {"marts"}
+    with built_project.connect() as connection:
+        tables = connection.sql(
+            "select table_name from information_schema.tables where table_schema = 'marts'"
+        ).fetchall()
+    assert {name for (name,) in tables} == {name for name in listed if not name.startswith("ott_")}
