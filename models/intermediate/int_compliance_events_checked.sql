@@ -94,7 +94,8 @@ checked as (
                 else ''
             end
             || case
-                when {{ read_text('raw_concurrent_streams') }} is null then ',concurrent_streams_missing'
+                when {{ read_text('raw_concurrent_streams') }} is null
+                    then ',concurrent_streams_missing'
                 when deduplicated.concurrent_streams is null
                     then ',concurrent_streams_not_an_integer'
                 when deduplicated.concurrent_streams < 1 then ',concurrent_streams_below_one'

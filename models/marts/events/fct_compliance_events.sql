@@ -1,3 +1,5 @@
+-- With too many rejected rows no fact is built: the quarantine and its check come first.
+-- depends_on: {{ ref('quarantine_by_rejection_reason') }}
 with checked_events as (
     select * from {{ ref('int_compliance_events_checked') }}
 ),
