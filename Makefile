@@ -36,7 +36,7 @@ lint: $(INSTALLED)  ## Check style and documentation of SQL, YAML and Python
 	$(BIN)/yamllint --strict .
 	$(BIN)/sqlfluff lint models analyses tests
 	$(BIN)/dbt parse --quiet
-	$(BIN)/dbt-bouncer
+	$(BIN)/dbt-bouncer run
 
 docs: $(INSTALLED)  ## Write the documentation site to target/index.html
 	$(BIN)/dbt docs generate --static
