@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
 PROJECT = Path(__file__).parent.parent
@@ -86,7 +87,11 @@ def built_project(new_project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def marts(built_project) -> Callable[[str], "pandas.DataFrame"]:  # noqa: F821
+def marts(built_project) -> Callable[[str], pd.DataFrame]:
     """Return a function that reads a public table of the seed build as a data frame."""
-    with built_project.connect() as connection:
-        yield lambda name: connection.sql(f"select * from marts.{name}").df()
+
+    def read(name: str) -> pd.DataFrame:
+        with built_project.connect() as connection:
+            return connection.sql(f"select * from marts.{name}").df()
+
+    return read

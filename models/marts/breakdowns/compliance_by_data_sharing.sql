@@ -6,6 +6,11 @@ events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+tests as (
+    select * from {{ ref('violation_tests') }}
+    where dimension = 'data_shared'
+),
+
 counts as (
     select
         data_shared,
@@ -18,9 +23,11 @@ measures as (
     select
         data_sharing_levels.data_shared,
         {{ compliance_measures('counts') }},
+        {{ violation_test_columns('tests') }},
         data_sharing_levels.display_order
     from data_sharing_levels
     left join counts on data_sharing_levels.data_shared = counts.data_shared
+    left join tests on tests.member = data_sharing_levels.data_shared
 )
 
 select * from measures

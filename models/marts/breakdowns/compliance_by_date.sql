@@ -1,51 +1,42 @@
-with possible_dates as (
-    {{ dbt.date_spine(
-        'day',
-        'cast(' ~ earliest_timestamp() ~ ' as date)',
-        dbt.dateadd('day', 1, 'cast(' ~ latest_timestamp() ~ ' as date)')
-    ) }}
+with days as (
+    select * from {{ ref('int_days') }}
 ),
 
 events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+tests as (
+    select * from {{ ref('violation_tests') }}
+    where dimension = 'event_date'
+),
+
+control_chart as (
+    select * from {{ ref('violation_control_chart') }}
+),
+
 counts as (
     select
         event_date,
-        min(event_hour) as first_hour,
-        max(event_hour) as last_hour,
         {{ count_compliance_events() }}
     from events
     group by event_date
 ),
 
-period as (
-    select
-        min(event_date) as first_date,
-        max(event_date) as last_date
-    from counts
-),
-
-dates as (
-    select
-        cast(possible_dates.date_day as date) as event_date,
-        period.first_date,
-        period.last_date
-    from possible_dates
-    inner join period
-        on cast(possible_dates.date_day as date) between period.first_date and period.last_date
-),
-
 measures as (
     select
-        dates.event_date,
+        days.event_date,
         {{ compliance_measures('counts') }},
-        -- The data begins or ends inside these days.
-        (dates.event_date = dates.first_date and counts.first_hour > 0)
-        or (dates.event_date = dates.last_date and counts.last_hour < 23) as is_partial_day
-    from dates
-    left join counts on dates.event_date = counts.event_date
+        {{ violation_test_columns('tests', is_judged='not days.is_partial_day') }},
+        days.is_partial_day,
+        control_chart.violation_rate_7_days,
+        control_chart.control_limit_low,
+        control_chart.control_limit_high,
+        control_chart.is_out_of_control
+    from days
+    inner join control_chart on days.event_date = control_chart.event_date
+    left join counts on days.event_date = counts.event_date
+    left join tests on tests.member = cast(days.event_date as {{ dbt.type_string() }})
 )
 
 select * from measures

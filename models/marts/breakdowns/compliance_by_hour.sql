@@ -7,6 +7,11 @@ events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+tests as (
+    select * from {{ ref('violation_tests') }}
+    where dimension = 'event_hour'
+),
+
 counts as (
     select
         event_hour,
@@ -18,9 +23,11 @@ counts as (
 measures as (
     select
         hours.event_hour,
-        {{ compliance_measures('counts') }}
+        {{ compliance_measures('counts') }},
+        {{ violation_test_columns('tests') }}
     from hours
     left join counts on hours.event_hour = counts.event_hour
+    left join tests on tests.member = cast(hours.event_hour as {{ dbt.type_string() }})
 )
 
 select * from measures

@@ -6,6 +6,11 @@ events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+tests as (
+    select * from {{ ref('violation_tests') }}
+    where dimension = 'region'
+),
+
 counts as (
     select
         region,
@@ -18,9 +23,11 @@ measures as (
     select
         regions.region,
         {{ compliance_measures('counts') }},
+        {{ violation_test_columns('tests') }},
         regions.display_order
     from regions
     left join counts on regions.region = counts.region
+    left join tests on tests.member = regions.region
 )
 
 select * from measures

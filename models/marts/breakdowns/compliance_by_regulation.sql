@@ -6,6 +6,11 @@ events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+tests as (
+    select * from {{ ref('violation_tests') }}
+    where dimension = 'regulation'
+),
+
 counts as (
     select
         regulation,
@@ -18,9 +23,11 @@ measures as (
     select
         regulations.regulation,
         {{ compliance_measures('counts') }},
+        {{ violation_test_columns('tests') }},
         regulations.display_order
     from regulations
     left join counts on regulations.regulation = counts.regulation
+    left join tests on tests.member = regulations.regulation
 )
 
 select * from measures

@@ -1,10 +1,10 @@
 -- With too many rejected rows no fact is built: the quarantine and its check come first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}
-with checked_events as (
-    select * from {{ ref('int_compliance_events_checked') }}
+with accepted_events as (
+    select * from {{ ref('int_accepted_events') }}
 ),
 
-accepted as (
+events as (
     select
         event_id,
         user_id,
@@ -16,12 +16,11 @@ accepted as (
         user_age,
         concurrent_streams,
         session_duration_minutes,
-        status = 'violation' as is_violation,
-        cast(extract(hour from occurred_at) as integer) as event_hour,
-        cast(occurred_at as date) as event_date,
+        is_violation,
+        event_hour,
+        event_date,
         occurred_at
-    from checked_events
-    where rejection_reasons is null
+    from accepted_events
 )
 
-select * from accepted
+select * from events

@@ -2,6 +2,10 @@ with events as (
     select * from {{ ref('fct_compliance_events') }}
 ),
 
+violation_tests as (
+    select * from {{ ref('int_user_violation_tests') }}
+),
+
 totals as (
     select
         user_id,
@@ -24,21 +28,50 @@ rated as (
     from totals
 ),
 
+tested as (
+    select
+        rated.*,
+        violation_tests.p_value,
+        violation_tests.smallest_possible_p_value,
+        {{ benjamini_hochberg_step('violation_tests.p_value', ties='rated.user_id') }} as bh_step
+    from rated
+    inner join violation_tests
+        on
+            rated.events = violation_tests.events
+            and rated.violation_events = violation_tests.violation_events
+),
+
+adjusted as (
+    select
+        *,
+        {{ benjamini_hochberg_adjusted('bh_step', 'p_value', ties='user_id') }} as p_adjusted
+    from tested
+),
+
+{{ shrinkage_ctes('rated') }},
+
 users as (
     select
-        rated.user_id,
+        adjusted.user_id,
         first_events.user_age,
-        rated.events,
-        rated.violation_events,
-        rated.warning_events,
-        rated.violation_rate,
-        rated.average_session_duration_minutes,
-        rated.average_concurrent_streams,
-        rated.first_event_at,
-        rated.last_event_at,
-        {{ risk_tier('rated.violation_rate') }} as risk_tier
-    from rated
-    inner join events as first_events on rated.first_event_id = first_events.event_id
+        adjusted.events,
+        adjusted.violation_events,
+        adjusted.warning_events,
+        adjusted.violation_rate,
+        adjusted.average_session_duration_minutes,
+        adjusted.average_concurrent_streams,
+        adjusted.first_event_at,
+        adjusted.last_event_at,
+        {{ risk_tier('adjusted.violation_rate') }} as risk_tier,
+        adjusted.p_value,
+        adjusted.p_adjusted,
+        {{ shrunk_rate('adjusted.violation_rate', 'adjusted.events') }} as shrunk_violation_rate,
+        {{ risk_evidence(
+            'adjusted.smallest_possible_p_value', 'adjusted.p_value', 'adjusted.p_adjusted'
+        ) }} as risk_evidence
+    from adjusted
+    inner join events as first_events on adjusted.first_event_id = first_events.event_id
+    cross join shrinkage
 )
 
 select * from users

@@ -1,0 +1,25 @@
+with checked_events as (
+    select * from {{ ref('int_compliance_events_checked') }}
+),
+
+accepted as (
+    select
+        event_id,
+        user_id,
+        region,
+        regulation,
+        event_type,
+        status,
+        data_shared,
+        user_age,
+        concurrent_streams,
+        session_duration_minutes,
+        status = 'violation' as is_violation,
+        cast(extract(hour from occurred_at) as integer) as event_hour,
+        cast(occurred_at as date) as event_date,
+        occurred_at
+    from checked_events
+    where rejection_reasons is null
+)
+
+select * from accepted

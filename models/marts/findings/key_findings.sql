@@ -1,0 +1,244 @@
+with dimensions as (
+    select * from {{ ref('tested_dimensions') }}
+),
+
+associations as (
+    select * from {{ ref('violation_associations') }}
+),
+
+tests as (
+    select * from {{ ref('violation_tests') }}
+),
+
+trend as (
+    select * from {{ ref('violation_trend') }}
+),
+
+control_chart as (
+    select * from {{ ref('violation_control_chart') }}
+),
+
+users as (
+    select * from {{ ref('dim_users') }}
+),
+
+input_rows as (
+    select * from {{ ref('int_input_rows') }}
+),
+
+ranked_members as (
+    select
+        *,
+        row_number() over (
+            partition by dimension order by violation_rate desc, events desc, member asc
+        ) as rank_from_highest,
+        row_number() over (
+            partition by dimension order by violation_rate asc, events desc, member asc
+        ) as rank_from_lowest
+    from tests
+),
+
+dimension_findings as (
+    select
+        10 * dimensions.display_order as display_order,
+        dimensions.dimension as topic,
+        case associations.verdict
+            when 'differs' then
+                'The violation rate differs between ' || dimensions.plural || ': '
+            when 'too_few' then
+                'There are too few violations to compare ' || dimensions.plural || ': '
+            else
+                'The data shows no evidence that the violation rate differs between '
+                || dimensions.plural || ': '
+        end
+        || 'the highest observed is ' || highest.member || ' with '
+        || {{ rate_with_interval(
+            'highest.violation_rate', 'highest.violation_rate_low', 'highest.violation_rate_high',
+            'highest.events'
+        ) }}
+        || ', the lowest ' || lowest.member || ' with '
+        || {{ rate_with_interval(
+            'lowest.violation_rate', 'lowest.violation_rate_low', 'lowest.violation_rate_high',
+            'lowest.events'
+        ) }}
+        || coalesce(
+            case
+                when associations.verdict = 'no_evidence'
+                    then
+                        '; with {{ power_in_percent() }} power a difference of '
+                        || {{ percentage_points('detectable.smallest') }}
+                        || ' or more would have been seen in the largest '
+                        || dimensions.singular || ' and of '
+                        || {{ percentage_points('detectable.largest') }}
+                        || ' in the smallest'
+            end,
+            ''
+        )
+        || '.' as finding,
+        associations.verdict,
+        highest.violation_rate - lowest.violation_rate as effect,
+        associations.p_adjusted
+    from dimensions
+    inner join associations on dimensions.dimension = associations.dimension
+    inner join ranked_members as highest
+        on dimensions.dimension = highest.dimension and highest.rank_from_highest = 1
+    inner join ranked_members as lowest
+        on dimensions.dimension = lowest.dimension and lowest.rank_from_lowest = 1
+    inner join (
+        select
+            dimension,
+            min(detectable_difference) as smallest,
+            max(detectable_difference) as largest
+        from tests
+        group by dimension
+    ) as detectable on dimensions.dimension = detectable.dimension
+),
+
+-- Every member that differs, and every level of data sharing.
+member_findings as (
+    select
+        10 * dimensions.display_order + 1 as display_order,
+        dimensions.dimension as topic,
+        'The violation rate of ' || dimensions.singular || ' ' || tests.member || ' is '
+        || {{ rate_with_interval(
+            'tests.violation_rate', 'tests.violation_rate_low', 'tests.violation_rate_high',
+            'tests.events'
+        ) }}
+        || coalesce(
+            ', ' || {{ percentage_points('abs(tests.rate_difference)') }}
+            || case when tests.rate_difference < 0 then ' below' else ' above' end
+            || ' that of all other events',
+            ''
+        )
+        || case tests.verdict
+            when 'differs' then ', more than chance explains'
+            when 'too_few' then '; too few violations are expected to judge this'
+            else coalesce(
+                '; this is no evidence of a difference (with {{ power_in_percent() }} power one of '
+                || {{ percentage_points('tests.detectable_difference') }}
+                || ' would have been seen)',
+                '; this is no evidence of a difference'
+            )
+        end
+        || '.' as finding,
+        tests.verdict,
+        tests.rate_difference as effect,
+        tests.p_adjusted
+    from tests
+    inner join dimensions on tests.dimension = dimensions.dimension
+    where tests.verdict = 'differs' or tests.dimension = 'data_shared'
+),
+
+trend_finding as (
+    select
+        100 as display_order,
+        'trend' as topic,
+        case
+            when trend.change_per_week is null
+                then 'There are too few whole days to see a trend of the violation rate.'
+            else
+                case trend.verdict
+                    when 'differs' then
+                        'The violation rate '
+                        || case when trend.change_per_week < 0 then 'falls' else 'rises' end
+                        || ' over time: '
+                    else
+                        'The data shows no evidence of a trend of the violation rate over time: '
+                end
+                || 'over ' || {{ whole_number('trend.days') }} || ' whole days it changed by '
+                || {{ percentage_points('trend.change_per_week') }} || ' a week ({{ 
+                    (100 * var("confidence_level")) | round(1) | string | replace(".0", "")
+                }} % interval '
+                || {{ percentage_points('trend.change_per_week_low') }} || ' to '
+                || {{ percentage_points('trend.change_per_week_high') }} || ', n = '
+                || {{ whole_number('trend.events') }} || ')'
+                || case
+                    when trend.verdict = 'differs' then ''
+                    else
+                        '; with {{ power_in_percent() }} power a change of '
+                        || {{ percentage_points('trend.detectable_change') }}
+                        || ' a week would have been seen'
+                end
+                || '; ' || {{ whole_number('chart.days_out_of_control') }}
+                || ' of them lie outside the control limits.'
+        end as finding,
+        case when trend.change_per_week is null then 'too_few' else trend.verdict end as verdict,
+        trend.change_per_week as effect,
+        trend.p_adjusted
+    from trend
+    cross join (
+        select count(*) filter (where is_out_of_control) as days_out_of_control
+        from control_chart
+    ) as chart
+),
+
+user_finding as (
+    select
+        110 as display_order,
+        'high_risk_users' as topic,
+        case
+            when count(*) filter (where risk_evidence = 'confirmed') > 0
+                then
+                    {{ whole_number("count(*) filter (where risk_evidence = 'confirmed')") }}
+                    || ' of ' || {{ whole_number('count(*)') }}
+                    || ' users have more violations than chance explains'
+            else
+                'The data shows no evidence that any of ' || {{ whole_number('count(*)') }}
+                || ' users has more violations than chance explains'
+        end
+        || '; ' || {{ whole_number("count(*) filter (where risk_tier = 'high')") }}
+        || ' are in the risk tier high by their observed rate alone, and '
+        || {{ whole_number("count(*) filter (where risk_evidence = 'too_few_events')") }}
+        || ' have so few events that no outcome could tell.' as finding,
+        case
+            when count(*) filter (where risk_evidence = 'confirmed') > 0 then 'differs'
+            when count(*) = count(*) filter (where risk_evidence = 'too_few_events') then 'too_few'
+            else 'no_evidence'
+        end as verdict,
+        max(case when risk_evidence = 'confirmed' then shrunk_violation_rate end) as effect,
+        min(p_adjusted) as p_adjusted
+    from users
+),
+
+input_finding as (
+    select
+        120 as display_order,
+        'input_quality' as topic,
+        {{ percent('coalesce(quarantined_share, 0)') }} || ' of the raw rows are quarantined ('
+        || {{ whole_number('quarantined_rows') }} || ' of ' || {{ whole_number('raw_rows') }}
+        || '), and ' || {{ whole_number('exact_copies_dropped') }}
+        || ' exact copies were dropped; every figure speaks for the other '
+        || {{ whole_number('accepted_rows') }} || '.' as finding,
+        cast(null as {{ dbt.type_string() }}) as verdict,
+        quarantined_share as effect,
+        cast(null as double) as p_adjusted
+    from input_rows
+),
+
+findings as (
+    select * from dimension_findings
+    union all
+    select * from member_findings
+    union all
+    select * from trend_finding
+    union all
+    select * from user_finding
+    union all
+    select * from input_finding
+),
+
+numbered as (
+    select
+        cast(
+            row_number() over (order by display_order, abs(effect) desc nulls last, finding)
+            as integer
+        ) as display_order,
+        topic,
+        finding,
+        verdict,
+        effect,
+        p_adjusted
+    from findings
+)
+
+select * from numbered

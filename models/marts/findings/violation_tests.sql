@@ -1,0 +1,130 @@
+with member_counts as (
+    select * from {{ ref('int_violation_counts') }}
+),
+
+associations as (
+    select * from {{ ref('violation_associations') }}
+),
+
+constants as (
+    select
+        {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
+        {{ normal_quantile(var('power')) }} as z_power,
+        count(p_value) as tested_dimensions
+    from associations
+),
+
+-- A member against all the rest.
+compared as (
+    select
+        dimension,
+        member,
+        events,
+        violation_events,
+        sum(events) over (partition by dimension) - events as rest_events,
+        sum(violation_events) over (partition by dimension) - violation_events
+            as rest_violation_events,
+        {{ ratio(
+            'sum(violation_events) over (partition by dimension)',
+            'sum(events) over (partition by dimension)'
+        ) }} as pooled_rate
+    from member_counts
+),
+
+differences as (
+    select
+        *,
+        {{ ratio('violation_events', 'events') }} as violation_rate,
+        {{ ratio('violation_events', 'events') }}
+        - {{ ratio('rest_violation_events', 'rest_events') }} as rate_difference,
+        sqrt(
+            pooled_rate * (1 - pooled_rate)
+            * (1 / cast(events as double) + {{ ratio('1', 'rest_events') }})
+        ) as standard_error
+    from compared
+),
+
+-- Pooled two-proportion z test: as it stands, and corrected for the clustering by user.
+scored as (
+    select
+        differences.*,
+        associations.design_effect,
+        associations.degrees_of_freedom,
+        associations.verdict as dimension_verdict,
+        differences.standard_error * sqrt(associations.design_effect) as clustered_error,
+        differences.rate_difference / nullif(differences.standard_error, 0) as z
+    from differences
+    inner join associations on differences.dimension = associations.dimension
+),
+
+tested as (
+    select
+        *,
+        {{ normal_two_sided_p('z') }} as p_value,
+        {{ normal_two_sided_p('(z / sqrt(design_effect))') }} as clustered_p_value
+    from scored
+),
+
+steps as (
+    select
+        *,
+        {{ holm_step('clustered_p_value', ties='member', family='dimension') }} as holm_step,
+        count(clustered_p_value) over (partition by dimension) as family_size
+    from tested
+),
+
+adjusted as (
+    select
+        steps.*,
+        {{ holm_adjusted('holm_step', 'clustered_p_value', ties='member', family='dimension') }}
+            as p_adjusted,
+        constants.z_level,
+        constants.z_power,
+        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / (2.0 * greatest(family_size, 1))') }}
+            as z_member,
+        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / greatest(tested_dimensions, 1.0)') }}
+            as z_dimension
+    from steps
+    cross join constants
+),
+
+powered as (
+    select
+        *,
+        {{ chi_square_quantile('z_dimension', 'degrees_of_freedom') }} as critical_chi_square
+    from adjusted
+),
+
+judged as (
+    select
+        dimension,
+        member,
+        events,
+        violation_events,
+        violation_rate,
+        {{ wilson_low('violation_events', 'events', 'z_level') }} as violation_rate_low,
+        {{ wilson_high('violation_events', 'events', 'z_level') }} as violation_rate_high,
+        rate_difference,
+        -- Large enough for the test of the member, for that of the dimension, and for the
+        -- minimal effect.
+        clustered_error * greatest(
+            z_member + z_power,
+            sqrt({{ detectable_noncentrality(
+                'critical_chi_square', 'degrees_of_freedom', 'z_power'
+            ) }}),
+            {{ var('minimum_effect_percentage_points') }} / 100.0 / nullif(clustered_error, 0)
+            + z_power
+        ) as detectable_difference,
+        p_value,
+        p_adjusted,
+        {{ member_verdict(
+            'events * pooled_rate',
+            'rest_events * pooled_rate',
+            'dimension_verdict',
+            'p_adjusted',
+            'rate_difference'
+        ) }} as verdict
+    from powered
+)
+
+select * from judged

@@ -1,0 +1,87 @@
+with days as (
+    select * from {{ ref('int_days') }}
+),
+
+associations as (
+    select * from {{ ref('violation_associations') }}
+),
+
+-- Weeks since the first whole day; partial days have another mix of hours and are left out.
+whole_days as (
+    select
+        events,
+        violation_events,
+        (row_number() over (order by event_date) - 1) / 7.0 as weeks
+    from days
+    where not is_partial_day
+),
+
+centered as (
+    select
+        events,
+        violation_events,
+        {{ ratio('sum(violation_events) over ()', 'sum(events) over ()') }} as violation_rate,
+        weeks - {{ ratio('sum(events * weeks) over ()', 'sum(events) over ()') }} as weeks
+    from whole_days
+),
+
+-- Linear trend in proportions (Cochran, 1954; Armitage, 1955).
+sums as (
+    select
+        count(*) as days,
+        sum(events) as events,
+        max(violation_rate) as violation_rate,
+        sum((violation_events - events * violation_rate) * weeks) as covariation,
+        sum(events * weeks * weeks) as variation
+    from centered
+),
+
+estimated as (
+    select
+        sums.days,
+        sums.events,
+        sums.covariation / nullif(sums.variation, 0) as change_per_week,
+        sqrt(
+            sums.violation_rate * (1 - sums.violation_rate) / nullif(sums.variation, 0)
+        ) as standard_error,
+        by_date.design_effect,
+        (select count(p_value) + 1 from associations) as family_size,
+        {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
+        {{ normal_quantile(var('power')) }} as z_power
+    from sums
+    inner join associations as by_date on by_date.dimension = 'event_date'
+),
+
+scored as (
+    select
+        *,
+        standard_error * sqrt(design_effect) as clustered_error,
+        change_per_week / nullif(standard_error, 0) as z,
+        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / (2.0 * family_size)') }} as z_test
+    from estimated
+),
+
+tested as (
+    select
+        *,
+        {{ normal_two_sided_p('z') }} as p_value,
+        least(1.0, family_size * {{ normal_two_sided_p('(z / sqrt(design_effect))') }})
+            as p_adjusted
+    from scored
+),
+
+trend as (
+    select
+        days,
+        cast(coalesce(events, 0) as bigint) as events,
+        change_per_week,
+        change_per_week - z_level * clustered_error as change_per_week_low,
+        change_per_week + z_level * clustered_error as change_per_week_high,
+        (z_test + z_power) * clustered_error as detectable_change,
+        p_value,
+        p_adjusted,
+        case when p_adjusted < {{ var('alpha') }} then 'differs' else 'no_evidence' end as verdict
+    from tested
+)
+
+select * from trend
