@@ -5,6 +5,7 @@ with a traceback that names no file. This says which file, which row, and what t
 """
 
 import argparse
+import codecs
 import sys
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def encoding_problem(path: Path) -> str | None:
     Raises OSError when the file cannot be read.
     """
     content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return (
+            f"{path} is UTF-16, not UTF-8. Save the file as UTF-8, or convert it, for example: "
+            f"iconv -f UTF-16 -t UTF-8 {path} > converted.csv"
+        )
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -24,7 +30,7 @@ def encoding_problem(path: Path) -> str | None:
         return (
             f"{path} is not UTF-8: line {row}, column {column} holds the byte "
             f"0x{content[error.start]:02x}. Save the file as UTF-8, or convert it, for example: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > converted.csv"
+            f"iconv -f WINDOWS-1252 -t UTF-8 {path} > converted.csv"
         )
     return None
 

@@ -444,6 +444,7 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
         "session_duration_minutes_not_a_number": ("1,5", "1e3x", "1e3", "12 min"),
         "session_duration_minutes_not_finite": ("nan", "inf", "-inf"),
         "session_duration_minutes_negative": ("-0.5", "-45"),
+        "session_duration_minutes_too_long": ("44640.5", "1" + "0" * 200),
         "concurrent_streams_not_an_integer": ("2.5", "two"),
         "concurrent_streams_below_one": ("0", "-3"),
         "data_shared_unknown": ("some", "all"),

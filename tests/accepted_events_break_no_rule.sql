@@ -19,7 +19,7 @@ where
     or concurrent_streams < 1
     or session_duration_minutes is null
     or session_duration_minutes < 0
-    or session_duration_minutes > 1.7976931348623157e308
+    or session_duration_minutes > {{ var('maximum_session_duration_minutes') }}
     or occurred_at is null
     or occurred_at < {{ earliest_timestamp() }}
     or occurred_at > {{ latest_timestamp() }}

@@ -5,6 +5,7 @@ import sys
 
 import duckdb
 import pytest
+from conftest import PROJECT
 
 HEADER = (
     "event_id,timestamp,user_id,region,regulation,event_type,status,user_age,"
@@ -37,6 +38,20 @@ def project(new_project):
             "lacks the column(s) user_age in its first line",
             id="missing column",
         ),
+        pytest.param(
+            f"{HEADER}\n{ROW}\n".replace("event_id", "EVENT_ID"),
+            "lacks the column(s) event_id in its first line",
+            id="upper case",
+        ),
+        pytest.param(
+            f"{HEADER}\n{ROW}\n".replace(",region", ", region"),
+            "lacks the column(s) region in its first line",
+            id="blank before a name",
+        ),
+        pytest.param(
+            f"{HEADER},region\n{ROW},US\n", "names a column twice", id="column named twice"
+        ),
+        pytest.param(f"\n{HEADER}\n{ROW}\n", "begins with an empty line", id="first line empty"),
         pytest.param(f"{ROW}\n", "lacks the column(s) event_id, timestamp", id="no header"),
     ],
 )
@@ -113,6 +128,26 @@ def test_file_that_is_not_utf8_is_named_with_line_and_column(project, tmp_path):
     )
     assert result.returncode == 1
     assert f"{path} is not UTF-8: line 3, column 4 holds the byte 0xc9. Save" in result.stderr
+
+
+def test_utf16_file_is_named(project, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(f"{HEADER}\n{ROW}\n", encoding="utf-16")
+    result = subprocess.run(
+        [sys.executable, "scripts/check_encoding.py", path],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert f"{path} is UTF-16, not UTF-8." in result.stderr
+
+
+def test_make_build_checks_the_encoding_before_dbt_runs():
+    commands = subprocess.run(
+        ["make", "--dry-run", "build"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    assert commands.index("scripts/check_encoding.py seeds/*.csv") < commands.index("dbt build")
 
 
 def test_unreadable_file_is_named(project, tmp_path):

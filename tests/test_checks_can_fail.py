@@ -87,6 +87,63 @@ DAMAGE = {
         "update marts.session_duration_statistics set median_minutes = 0",
         ["session_duration_statistics_are_in_order"],
     ),
+    "statuses do not add up": (
+        "update marts.compliance_by_status set events = events + 100",
+        ["compliance_by_status_adds_up"],
+    ),
+    "all hours are missing": (
+        "delete from marts.compliance_by_hour",
+        ["compliance_by_hour_has_all_hours", "compliance_by_hour_adds_up"],
+    ),
+    "the statistics are missing": (
+        "delete from marts.session_duration_statistics",
+        ["session_duration_statistics_are_in_order"],
+    ),
+    "metrics are empty": (
+        "update marts.compliance_summary set value_number = null, value_text = null",
+        ["compliance_summary_has_all_metrics"],
+    ),
+    "nobody knows which days are partial": (
+        "update marts.compliance_by_date set is_partial_day = null",
+        ["compliance_by_date_has_all_days"],
+    ),
+    "all users are in the lowest tier": (
+        "update marts.dim_users set risk_tier = 'low'",
+        ["dim_users_values_are_possible"],
+    ),
+    "users were first seen in 1970": (
+        "update marts.dim_users set first_event_at = '1970-01-01'",
+        ["dim_users_events_are_those_of_the_fact"],
+    ),
+    "a difference is claimed without evidence": (
+        "update marts.violation_tests set verdict = 'differs' where member = 'AFRICA'",
+        ["violation_tests_are_possible"],
+    ),
+    "a dimension is missing": (
+        "delete from marts.violation_associations where dimension = 'region'",
+        ["violation_associations_has_all_dimensions"],
+    ),
+    "an interval does not hold its rate": (
+        "update marts.violation_tests set violation_rate_low = violation_rate_high",
+        ["violation_tests_are_possible"],
+    ),
+    "a user is confirmed without evidence": (
+        "update marts.dim_users set risk_evidence = 'confirmed'",
+        ["dim_users_evidence_is_possible"],
+    ),
+    "a finding is missing": (
+        "delete from marts.key_findings where topic = 'trend'",
+        ["key_findings_cover_all_topics"],
+    ),
+    "a finding claims more than its verdict": (
+        "update marts.key_findings set finding = 'Regions differ.' where topic = 'region'",
+        ["key_findings_are_sentences"],
+    ),
+    "a day out of control is missed": (
+        "update marts.violation_control_chart set is_out_of_control = true"
+        " where is_out_of_control = false",
+        ["violation_control_chart_limits_are_possible"],
+    ),
     "a status is added": (
         "insert into raw.statuses values ('unknown', 4, '#000000', 'x')",
         ["statuses_are_those_the_breakdowns_count", "compliance_by_status_has_all_members"],

@@ -49,7 +49,7 @@ REJECTION_REASONS = {
     *("region_unknown", "regulation_unknown", "event_type_unknown", "status_unknown"),
     *("user_age_not_an_integer", "user_age_out_of_range", "data_shared_unknown"),
     *("session_duration_minutes_not_a_number", "session_duration_minutes_not_finite"),
-    *("session_duration_minutes_negative",),
+    *("session_duration_minutes_negative", "session_duration_minutes_too_long"),
     *("concurrent_streams_not_an_integer", "concurrent_streams_below_one"),
 }
 
@@ -497,7 +497,7 @@ def test_dirty_truth_adds_up_and_every_reason_occurs(dirty):
     rows, truth = dirty
     assert len(rows) == truth["rows"] == 5000
     assert truth["accepted"] + truth["quarantined"] + truth["exact_copies_dropped"] == 5000
-    assert set(truth["rejections"]) == REJECTION_REASONS and len(REJECTION_REASONS) == 29
+    assert set(truth["rejections"]) == REJECTION_REASONS and len(REJECTION_REASONS) == 30
     assert min(truth["rejections"].values()) >= 7
     assert truth["untidy_rows_accepted"] >= 7
     # Equal shares: 250 touched rows, 34 of them a round.

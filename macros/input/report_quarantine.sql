@@ -1,6 +1,7 @@
 {#- A failing test can only say how many rows it found; this says what happened and where to look. -#}
 {% macro report_quarantine(input_rows, reasons, quarantine) %}
-    {%- if execute -%}
+    {#- Compiling, documenting and linting work before the first build as well. -#}
+    {%- if execute and flags.WHICH in ('build', 'test') -%}
         {%- set rows = run_query('select * from ' ~ input_rows).rows[0] -%}
         {%- set commonest = run_query(
             'select rejection_reason, quarantined_rows from ' ~ reasons

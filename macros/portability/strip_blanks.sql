@@ -2,9 +2,9 @@
     {{- return(adapter.dispatch('strip_blanks')(text)) -}}
 {% endmacro %}
 
-{#- Engines agree on trimming spaces; how to name tabs and line ends as well differs. -#}
+{#- Plain `trim` takes away spaces only; how to name tabs and line ends as well differs. -#}
 {% macro default__strip_blanks(text) -%}
-    trim(both ' \t\r\n' from {{ text }})
+    trim(both ' ' || chr(9) || chr(10) || chr(13) from {{ text }})
 {%- endmacro %}
 
 {% macro duckdb__strip_blanks(text) -%}

@@ -91,6 +91,10 @@ checked as (
                     then ',session_duration_minutes_not_finite'
                 when deduplicated.session_duration_minutes < 0
                     then ',session_duration_minutes_negative'
+                when
+                    deduplicated.session_duration_minutes
+                    > {{ var('maximum_session_duration_minutes') }}
+                    then ',session_duration_minutes_too_long'
                 else ''
             end
             || case
