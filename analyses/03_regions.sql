@@ -5,6 +5,9 @@ select
     compliant_rate,
     warning_rate,
     violation_rate,
+    violation_rate_low,
+    violation_rate_high,
+    verdict,
     region = first_value(region) over (order by violation_rate desc nulls last, region asc)
         as has_highest_violation_rate,
     region = first_value(region) over (order by compliant_rate desc nulls last, region asc)

@@ -4,6 +4,9 @@ select
     events,
     violation_events,
     violation_rate,
+    violation_rate_low,
+    violation_rate_high,
+    verdict,
     event_hour = first_value(event_hour) over (order by events desc, event_hour asc)
         as is_peak_hour,
     event_hour

@@ -5,6 +5,9 @@ select
     compliant_rate,
     warning_rate,
     violation_rate,
+    violation_rate_low,
+    violation_rate_high,
+    verdict,
     violation_rate
     - max(case when data_shared = 'none' then violation_rate end) over ()
         as violation_rate_minus_none

@@ -1,3 +1,62 @@
+{#- CTEs that end in `ranked`: the metrics, and for each a column <metric>_rank with its rank, ties at
+    their average. Ranks are counted per distinct value, so that no engine has to sort all rows. -#}
+{% macro average_rank_ctes(relation, metrics) -%}
+{%- for metric in metrics %}
+{{ metric }}_counts as (
+    select
+        {{ metric }},
+        count(*) as copies
+    from {{ relation }}
+    group by {{ metric }}
+),
+
+{{ metric }}_ranks as (
+    select
+        {{ metric }},
+        cast(sum(copies) over (order by {{ metric }}) as double) - (copies - 1) / 2.0 as average_rank
+    from {{ metric }}_counts
+),
+{% endfor %}
+ranked as (
+    select
+        {%- for metric in metrics %}
+        {{ relation }}.{{ metric }},
+        {{ metric }}_ranks.average_rank as {{ metric }}_rank{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ relation }}
+    {%- for metric in metrics %}
+    inner join {{ metric }}_ranks on {{ relation }}.{{ metric }} = {{ metric }}_ranks.{{ metric }}
+    {%- endfor %}
+)
+{%- endmacro %}
+
+{#- Query for one row a pair of metrics: Pearson's and Spearman's coefficient, null when one of the
+    two does not vary (engines answer null or nan). -#}
+{% macro correlate_pairs(ranked, metrics) -%}
+    {%- set selects = [] -%}
+    {%- for metric_x in metrics -%}
+        {%- for metric_y in metrics[loop.index:] -%}
+            {%- set select -%}
+    select
+        '{{ metric_x }}' as metric_x,
+        '{{ metric_y }}' as metric_y,
+        count(*) as events,
+        case
+            when min({{ metric_x }}) < max({{ metric_x }}) and min({{ metric_y }}) < max({{ metric_y }})
+                then corr({{ metric_x }}, {{ metric_y }})
+        end as pearson,
+        case
+            when min({{ metric_x }}) < max({{ metric_x }}) and min({{ metric_y }}) < max({{ metric_y }})
+                then corr({{ metric_x }}_rank, {{ metric_y }}_rank)
+        end as spearman
+    from {{ ranked }}
+            {%- endset -%}
+            {%- do selects.append(select) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ selects | join('\n    union all\n    ') }}
+{%- endmacro %}
+
 {#- The normal deviate with the same two-sided probability as Student's t of a correlation
     coefficient with n - 2 degrees of freedom, by the expansion of Hill (1970), algorithm 395. The
     logarithm is a series where the coefficient is small, because 1 - r^2 would drop its digits. -#}

@@ -13,12 +13,13 @@
     cast({{ number }} as {{ dbt.type_string() }})
 {%- endmacro %}
 
-{% macro rate_with_interval(rate, low, high, n) -%}
-    {{ percent(rate) }} || ' ({{ (100 * var("confidence_level")) | round(1) | string | replace(".0", "") }} % interval '
-    || {{ percent(low) }} || ' to ' || {{ percent(high) }}
-    || ', n = ' || {{ whole_number(n) }} || ')'
+{#- A share that is set by a variable; known while compiling, so plain text. -#}
+{% macro percent_of_var(variable) -%}
+    {{ ((100 * var(variable)) | round(2) | string).rstrip('0').rstrip('.') }} %
 {%- endmacro %}
 
-{% macro power_in_percent() -%}
-    {{ (100 * var('power')) | round(1) | string | replace('.0', '') }} %
+{% macro rate_with_interval(rate, low, high, n) -%}
+    {{ percent(rate) }} || ' ({{ percent_of_var("confidence_level") }} interval '
+    || {{ percent(low) }} || ' to ' || {{ percent(high) }}
+    || ', n = ' || {{ whole_number(n) }} || ')'
 {%- endmacro %}

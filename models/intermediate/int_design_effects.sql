@@ -7,17 +7,7 @@ member_counts as (
 ),
 
 user_counts as (
-    {% for dimension, member in tested_dimensions().items() %}
-    select
-        '{{ dimension }}' as dimension,
-        {{ member }} as member,
-        user_id,
-        count(*) as events,
-        count(*) filter (where is_violation) as violation_events
-    from events
-    group by {{ member }}, user_id
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ count_by_dimension('events', also_by='user_id') }}
 ),
 
 -- How far a user's violations in a member lie from those that the member's rate would give.

@@ -3,16 +3,12 @@ with events as (
 ),
 
 counts as (
-    {% for dimension, member in tested_dimensions().items() %}
-    select
-        '{{ dimension }}' as dimension,
-        {{ member }} as member,
-        count(*) as events,
-        count(*) filter (where is_violation) as violation_events
-    from events
-    group by {{ member }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ count_by_dimension('events') }}
 )
 
-select * from counts
+select
+    dimension,
+    member,
+    events,
+    violation_events
+from counts

@@ -27,7 +27,7 @@ measures as (
         data_sharing_levels.display_order
     from data_sharing_levels
     left join counts on data_sharing_levels.data_shared = counts.data_shared
-    left join tests on tests.member = data_sharing_levels.data_shared
+    left join tests on data_sharing_levels.data_shared = tests.member
 )
 
 select * from measures

@@ -27,7 +27,7 @@ measures as (
         event_types.display_order
     from event_types
     left join counts on event_types.event_type = counts.event_type
-    left join tests on tests.member = event_types.event_type
+    left join tests on event_types.event_type = tests.member
 )
 
 select * from measures

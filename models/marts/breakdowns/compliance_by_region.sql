@@ -27,7 +27,7 @@ measures as (
         regions.display_order
     from regions
     left join counts on regions.region = counts.region
-    left join tests on tests.member = regions.region
+    left join tests on regions.region = tests.member
 )
 
 select * from measures

@@ -27,7 +27,7 @@ measures as (
         regulations.display_order
     from regulations
     left join counts on regulations.regulation = counts.regulation
-    left join tests on tests.member = regulations.regulation
+    left join tests on regulations.regulation = tests.member
 )
 
 select * from measures

@@ -38,15 +38,24 @@ ranked_members as (
     from tests
 ),
 
+detectable as (
+    select
+        dimension,
+        min(detectable_difference) as smallest,
+        max(detectable_difference) as largest
+    from tests
+    group by dimension
+),
+
 dimension_findings as (
     select
         10 * dimensions.display_order as display_order,
         dimensions.dimension as topic,
         case associations.verdict
-            when 'differs' then
-                'The violation rate differs between ' || dimensions.plural || ': '
-            when 'too_few' then
-                'There are too few violations to compare ' || dimensions.plural || ': '
+            when 'differs'
+                then 'The violation rate differs between ' || dimensions.plural || ': '
+            when 'too_few'
+                then 'There are too few violations to compare ' || dimensions.plural || ': '
             else
                 'The data shows no evidence that the violation rate differs between '
                 || dimensions.plural || ': '
@@ -65,7 +74,7 @@ dimension_findings as (
             case
                 when associations.verdict = 'no_evidence'
                     then
-                        '; with {{ power_in_percent() }} power a difference of '
+                        '; with {{ percent_of_var("power") }} power a difference of '
                         || {{ percentage_points('detectable.smallest') }}
                         || ' or more would have been seen in the largest '
                         || dimensions.singular || ' and of '
@@ -84,14 +93,7 @@ dimension_findings as (
         on dimensions.dimension = highest.dimension and highest.rank_from_highest = 1
     inner join ranked_members as lowest
         on dimensions.dimension = lowest.dimension and lowest.rank_from_lowest = 1
-    inner join (
-        select
-            dimension,
-            min(detectable_difference) as smallest,
-            max(detectable_difference) as largest
-        from tests
-        group by dimension
-    ) as detectable on dimensions.dimension = detectable.dimension
+    inner join detectable on dimensions.dimension = detectable.dimension
 ),
 
 -- Every member that differs, and every level of data sharing.
@@ -114,8 +116,8 @@ member_findings as (
             when 'differs' then ', more than chance explains'
             when 'too_few' then '; too few violations are expected to judge this'
             else coalesce(
-                '; this is no evidence of a difference (with {{ power_in_percent() }} power one of '
-                || {{ percentage_points('tests.detectable_difference') }}
+                '; this is no evidence of a difference (with {{ percent_of_var("power") }} power '
+                || 'one of ' || {{ percentage_points('tests.detectable_difference') }}
                 || ' would have been seen)',
                 '; this is no evidence of a difference'
             )
@@ -129,6 +131,11 @@ member_findings as (
     where tests.verdict = 'differs' or tests.dimension = 'data_shared'
 ),
 
+days_out_of_control as (
+    select count(*) filter (where is_out_of_control) as days
+    from control_chart
+),
+
 trend_finding as (
     select
         100 as display_order,
@@ -137,39 +144,35 @@ trend_finding as (
             when trend.change_per_week is null
                 then 'There are too few whole days to see a trend of the violation rate.'
             else
-                case trend.verdict
-                    when 'differs' then
-                        'The violation rate '
-                        || case when trend.change_per_week < 0 then 'falls' else 'rises' end
-                        || ' over time: '
-                    else
-                        'The data shows no evidence of a trend of the violation rate over time: '
+                case
+                    when trend.verdict = 'differs' and trend.change_per_week < 0
+                        then 'The violation rate falls over time: '
+                    when trend.verdict = 'differs'
+                        then 'The violation rate rises over time: '
+                    else 'The data shows no evidence of a trend of the violation rate over time: '
                 end
                 || 'over ' || {{ whole_number('trend.days') }} || ' whole days it changed by '
-                || {{ percentage_points('trend.change_per_week') }} || ' a week ({{ 
-                    (100 * var("confidence_level")) | round(1) | string | replace(".0", "")
-                }} % interval '
+                || case when trend.change_per_week > 0 then '+' else '' end
+                || {{ percentage_points('trend.change_per_week') }}
+                || ' a week ({{ percent_of_var("confidence_level") }} interval '
                 || {{ percentage_points('trend.change_per_week_low') }} || ' to '
                 || {{ percentage_points('trend.change_per_week_high') }} || ', n = '
                 || {{ whole_number('trend.events') }} || ')'
                 || case
                     when trend.verdict = 'differs' then ''
                     else
-                        '; with {{ power_in_percent() }} power a change of '
+                        '; with {{ percent_of_var("power") }} power a change of '
                         || {{ percentage_points('trend.detectable_change') }}
                         || ' a week would have been seen'
                 end
-                || '; ' || {{ whole_number('chart.days_out_of_control') }}
-                || ' of them lie outside the control limits.'
+                || '; ' || {{ whole_number('days_out_of_control.days') }}
+                || ' of the days lie outside the control limits.'
         end as finding,
         case when trend.change_per_week is null then 'too_few' else trend.verdict end as verdict,
         trend.change_per_week as effect,
         trend.p_adjusted
     from trend
-    cross join (
-        select count(*) filter (where is_out_of_control) as days_out_of_control
-        from control_chart
-    ) as chart
+    cross join days_out_of_control
 ),
 
 user_finding as (
@@ -230,8 +233,9 @@ findings as (
 numbered as (
     select
         cast(
-            row_number() over (order by display_order, abs(effect) desc nulls last, finding)
-            as integer
+            row_number() over (
+                order by display_order asc, abs(effect) desc nulls last, finding asc
+            ) as integer
         ) as display_order,
         topic,
         finding,

@@ -5,6 +5,7 @@ with users as (
 -- The strongest evidence first; the user id makes the order total.
 ranked as (
     select
+        *,
         row_number() over (
             order by
                 p_adjusted asc nulls last,
@@ -12,8 +13,7 @@ ranked as (
                 shrunk_violation_rate desc nulls last,
                 events desc,
                 user_id asc
-        ) as risk_rank,
-        users.*
+        ) as risk_rank
     from users
 ),
 

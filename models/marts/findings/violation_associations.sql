@@ -17,7 +17,7 @@ totals as (
 ),
 
 -- Pearson's statistic of the table of members by violation, yes or no.
-statistics as (
+pearson as (
     select
         totals.dimension,
         totals.members,
@@ -32,7 +32,8 @@ statistics as (
         ) / nullif(max(totals.violation_rate * (1 - totals.violation_rate)), 0) as chi_square,
         max(totals.events) as events,
         count(*) filter (
-            where member_counts.events * totals.violation_rate < {{ var('minimum_expected_violations') }}
+            where member_counts.events * totals.violation_rate
+            < {{ var('minimum_expected_violations') }}
         ) as sparse_members
     from totals
     inner join member_counts on totals.dimension = member_counts.dimension
@@ -45,32 +46,32 @@ tests as (
         dimension || ' textbook' as test_key,
         chi_square,
         degrees_of_freedom
-    from statistics
+    from pearson
 
     union all
 
     select
-        statistics.dimension || ' clustered' as test_key,
-        statistics.chi_square / design_effects.design_effect as chi_square,
-        statistics.degrees_of_freedom
-    from statistics
-    inner join design_effects on statistics.dimension = design_effects.dimension
+        pearson.dimension || ' clustered' as test_key,
+        pearson.chi_square / design_effects.design_effect as chi_square,
+        pearson.degrees_of_freedom
+    from pearson
+    inner join design_effects on pearson.dimension = design_effects.dimension
 ),
 
 {{ chi_square_tail_ctes('tests', longest=16384) }},
 
 tested as (
     select
-        statistics.*,
+        pearson.*,
         design_effects.design_effect,
-        textbook.p_value,
-        clustered.p_value as clustered_p_value
-    from statistics
-    inner join design_effects on statistics.dimension = design_effects.dimension
-    inner join chi_square_tails as textbook
-        on statistics.dimension || ' textbook' = textbook.test_key
-    inner join chi_square_tails as clustered
-        on statistics.dimension || ' clustered' = clustered.test_key
+        textbook_tails.p_value,
+        clustered_tails.p_value as clustered_p_value
+    from pearson
+    inner join design_effects on pearson.dimension = design_effects.dimension
+    inner join chi_square_tails as textbook_tails
+        on pearson.dimension || ' textbook' = textbook_tails.test_key
+    inner join chi_square_tails as clustered_tails
+        on pearson.dimension || ' clustered' = clustered_tails.test_key
 ),
 
 steps as (

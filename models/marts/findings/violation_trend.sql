@@ -26,7 +26,7 @@ centered as (
 ),
 
 -- Linear trend in proportions (Cochran, 1954; Armitage, 1955).
-sums as (
+moments as (
     select
         count(*) as days,
         sum(events) as events,
@@ -38,17 +38,17 @@ sums as (
 
 estimated as (
     select
-        sums.days,
-        sums.events,
-        sums.covariation / nullif(sums.variation, 0) as change_per_week,
+        moments.days,
+        moments.events,
+        moments.covariation / nullif(moments.variation, 0) as change_per_week,
         sqrt(
-            sums.violation_rate * (1 - sums.violation_rate) / nullif(sums.variation, 0)
+            moments.violation_rate * (1 - moments.violation_rate) / nullif(moments.variation, 0)
         ) as standard_error,
         by_date.design_effect,
-        (select count(p_value) + 1 from associations) as family_size,
+        (select count(associations.p_value) + 1 from associations) as family_size,
         {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
         {{ normal_quantile(var('power')) }} as z_power
-    from sums
+    from moments
     inner join associations as by_date on by_date.dimension = 'event_date'
 ),
 
