@@ -34,6 +34,7 @@ chi_square_tails as (
     select
         chi_square_roots.*,
         case
+            when chi_square_roots.chi_square is null then null
             when chi_square_roots.degrees_of_freedom not between 1 and {{ 2 * longest }} then null
             when chi_square_roots.chi_square = 0 then 1.0
             else least(

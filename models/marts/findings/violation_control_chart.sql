@@ -65,8 +65,11 @@ chart as (
         violation_rate,
         violation_rate_7_days,
         center_line,
-        greatest(0.0, center_line - margin) as control_limit_low,
-        least(1.0, center_line + margin) as control_limit_high,
+        -- Some engines pass over a null among the arguments of greatest and least.
+        case when margin is not null then greatest(0.0, center_line - margin) end
+            as control_limit_low,
+        case when margin is not null then least(1.0, center_line + margin) end
+            as control_limit_high,
         case
             when is_judged
                 then violation_rate < center_line - margin or violation_rate > center_line + margin

@@ -107,7 +107,7 @@ judged as (
         rate_difference,
         -- Large enough for the test of the member, for that of the dimension, and for the
         -- minimal effect.
-        clustered_error * greatest(
+        nullif(clustered_error, 0) * greatest(
             z_member + z_power,
             sqrt({{ detectable_noncentrality(
                 'critical_chi_square', 'degrees_of_freedom', 'z_power'

@@ -49,7 +49,7 @@ estimated as (
         {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
         {{ normal_quantile(var('power')) }} as z_power
     from moments
-    inner join associations as by_date on by_date.dimension = 'event_date'
+    left join associations as by_date on by_date.dimension = 'event_date'
 ),
 
 scored as (
@@ -65,8 +65,12 @@ tested as (
     select
         *,
         {{ normal_two_sided_p('z') }} as p_value,
-        least(1.0, family_size * {{ normal_two_sided_p('(z / sqrt(design_effect))') }})
-            as p_adjusted
+        case
+            when z is not null
+                then least(
+                    1.0, family_size * {{ normal_two_sided_p('(z / sqrt(design_effect))') }}
+                )
+        end as p_adjusted
     from scored
 ),
 
