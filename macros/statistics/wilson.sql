@@ -1,21 +1,25 @@
 {#- Bounds of the score interval of Wilson (1927) for a binomial rate; `z` is the normal quantile of
-    the level. Written as quotients, which lose no digits at 0 of n and n of n. -#}
+    the level. Of the two forms of each root, the one that subtracts nothing is taken, so that no
+    digit is lost near 0 of n and n of n. -#}
 {% macro wilson_low(successes, trials, z) -%}
     cast({{ successes }} as double) * {{ successes }}
-    / nullif({{ trials }} * {{ wilson_denominator(successes, trials, z) }}, 0)
+    / nullif({{ trials }} * {{ wilson_sum(successes, trials, z) }}, 0)
 {%- endmacro %}
 
 {% macro wilson_high(successes, trials, z) -%}
     {%- set failures = '(' ~ trials ~ ' - ' ~ successes ~ ')' -%}
-    1 - cast({{ failures }} as double) * {{ failures }}
-    / nullif({{ trials }} * {{ wilson_denominator(failures, trials, z) }}, 0)
+    case
+        when {{ successes }} < {{ failures }}
+            then {{ wilson_sum(successes, trials, z) }} / ({{ trials }} + {{ z }} * {{ z }})
+        else 1 - {{ wilson_low(failures, trials, z) }}
+    end
 {%- endmacro %}
 
-{% macro wilson_denominator(successes, trials, z) -%}
+{% macro wilson_sum(successes, trials, z) -%}
     (
         {{ successes }} + {{ z }} * {{ z }} / 2
         + {{ z }} * sqrt(
-            {{ successes }} * ({{ trials }} - {{ successes }}) / nullif(cast({{ trials }} as double), 0)
+            cast({{ successes }} as double) * ({{ trials }} - {{ successes }}) / nullif({{ trials }}, 0)
             + {{ z }} * {{ z }} / 4
         )
     )

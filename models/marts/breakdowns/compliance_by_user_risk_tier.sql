@@ -27,17 +27,13 @@ counts as (
     group by risk_tier
 ),
 
-constants as (
-    select {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level
-),
-
 measures as (
     select
         risk_tiers.risk_tier,
         {{ compliance_measures('counts') }},
-        {{ wilson_low('counts.violation_events', 'counts.events', 'constants.z_level') }}
+        {{ wilson_low('counts.violation_events', 'counts.events', confidence_z()) }}
             as violation_rate_low,
-        {{ wilson_high('counts.violation_events', 'counts.events', 'constants.z_level') }}
+        {{ wilson_high('counts.violation_events', 'counts.events', confidence_z()) }}
             as violation_rate_high,
         -- Tiers are made from the very violations that a test would compare.
         cast(null as double) as rate_difference,
@@ -47,7 +43,6 @@ measures as (
         cast(null as {{ dbt.type_string() }}) as verdict,
         risk_tiers.display_order
     from risk_tiers
-    cross join constants
     left join counts on risk_tiers.risk_tier = counts.risk_tier
 )
 

@@ -22,16 +22,20 @@ pairs as (
     {{ correlate_pairs('ranked', metrics) }}
 ),
 
+logarithms as (
+    select
+        *,
+        {{ minus_log_of_unexplained('pearson') }} as pearson_log,
+        {{ minus_log_of_unexplained('spearman') }} as spearman_log
+    from pairs
+),
+
 deviates as (
     select
-        metric_x,
-        metric_y,
-        events,
-        pearson,
-        spearman,
-        {{ correlation_normal_deviate('pearson', 'events') }} as pearson_deviate,
-        {{ correlation_normal_deviate('spearman', 'events') }} as spearman_deviate
-    from pairs
+        *,
+        {{ correlation_normal_deviate('pearson_log', 'events') }} as pearson_deviate,
+        {{ correlation_normal_deviate('spearman_log', 'events') }} as spearman_deviate
+    from logarithms
 ),
 
 correlations as (

@@ -6,14 +6,6 @@ associations as (
     select * from {{ ref('violation_associations') }}
 ),
 
-constants as (
-    select
-        {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
-        {{ normal_quantile(var('power')) }} as z_power,
-        count(p_value) as tested_dimensions
-    from associations
-),
-
 -- A member against all the rest.
 compared as (
     select
@@ -52,7 +44,9 @@ scored as (
         associations.degrees_of_freedom,
         associations.verdict as dimension_verdict,
         differences.standard_error * sqrt(associations.design_effect) as clustered_error,
-        differences.rate_difference / nullif(differences.standard_error, 0) as z
+        differences.rate_difference / nullif(differences.standard_error, 0) as z,
+        differences.rate_difference
+        / nullif(differences.standard_error * sqrt(associations.design_effect), 0) as clustered_z
     from differences
     inner join associations on differences.dimension = associations.dimension
 ),
@@ -61,7 +55,7 @@ tested as (
     select
         *,
         {{ normal_two_sided_p('z') }} as p_value,
-        {{ normal_two_sided_p('(z / sqrt(design_effect))') }} as clustered_p_value
+        {{ normal_two_sided_p('clustered_z') }} as clustered_p_value
     from scored
 ),
 
@@ -75,23 +69,22 @@ steps as (
 
 adjusted as (
     select
-        steps.*,
+        *,
         {{ holm_adjusted('holm_step', 'clustered_p_value', ties='member', family='dimension') }}
             as p_adjusted,
-        constants.z_level,
-        constants.z_power,
-        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / (2.0 * greatest(family_size, 1))') }}
-            as z_member,
-        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / greatest(tested_dimensions, 1.0)') }}
-            as z_dimension
+        1 - {{ var('alpha') }} / (2.0 * greatest(family_size, 1)) as member_level
     from steps
-    cross join constants
 ),
 
+-- The critical values of the smallest p-value among the members, and of the dimension among all.
 powered as (
     select
         *,
-        {{ chi_square_quantile('z_dimension', 'degrees_of_freedom') }} as critical_chi_square
+        {{ normal_quantile('member_level') }} as critical_z,
+        {{ chi_square_quantile(
+            evaluated(normal_quantile(1 - var('alpha') / (tested_dimensions() | length))),
+            'degrees_of_freedom'
+        ) }} as critical_chi_square
     from adjusted
 ),
 
@@ -102,18 +95,18 @@ judged as (
         events,
         violation_events,
         violation_rate,
-        {{ wilson_low('violation_events', 'events', 'z_level') }} as violation_rate_low,
-        {{ wilson_high('violation_events', 'events', 'z_level') }} as violation_rate_high,
+        {{ wilson_low('violation_events', 'events', confidence_z()) }} as violation_rate_low,
+        {{ wilson_high('violation_events', 'events', confidence_z()) }} as violation_rate_high,
         rate_difference,
         -- Large enough for the test of the member, for that of the dimension, and for the
         -- minimal effect.
         nullif(clustered_error, 0) * greatest(
-            z_member + z_power,
+            critical_z + {{ power_z() }},
             sqrt({{ detectable_noncentrality(
-                'critical_chi_square', 'degrees_of_freedom', 'z_power'
+                'critical_chi_square', 'degrees_of_freedom', power_z()
             ) }}),
             {{ var('minimum_effect_percentage_points') }} / 100.0 / nullif(clustered_error, 0)
-            + z_power
+            + {{ power_z() }}
         ) as detectable_difference,
         p_value,
         p_adjusted,

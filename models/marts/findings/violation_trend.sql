@@ -1,3 +1,6 @@
+{# The trend is one more test beside those of the dimensions. #}
+{% set tests = tested_dimensions() | length + 1 %}
+
 with days as (
     select * from {{ ref('int_days') }}
 ),
@@ -44,10 +47,7 @@ estimated as (
         sqrt(
             moments.violation_rate * (1 - moments.violation_rate) / nullif(moments.variation, 0)
         ) as standard_error,
-        by_date.design_effect,
-        (select count(associations.p_value) + 1 from associations) as family_size,
-        {{ normal_quantile('(1 + ' ~ var('confidence_level') ~ ') / 2') }} as z_level,
-        {{ normal_quantile(var('power')) }} as z_power
+        by_date.design_effect
     from moments
     left join associations as by_date on by_date.dimension = 'event_date'
 ),
@@ -55,9 +55,10 @@ estimated as (
 scored as (
     select
         *,
-        standard_error * sqrt(design_effect) as clustered_error,
+        standard_error * sqrt(coalesce(design_effect, 1)) as clustered_error,
         change_per_week / nullif(standard_error, 0) as z,
-        {{ normal_quantile('1 - ' ~ var('alpha') ~ ' / (2.0 * family_size)') }} as z_test
+        change_per_week / nullif(standard_error * sqrt(coalesce(design_effect, 1)), 0)
+            as clustered_z
     from estimated
 ),
 
@@ -65,12 +66,7 @@ tested as (
     select
         *,
         {{ normal_two_sided_p('z') }} as p_value,
-        case
-            when z is not null
-                then least(
-                    1.0, family_size * {{ normal_two_sided_p('(z / sqrt(design_effect))') }}
-                )
-        end as p_adjusted
+        {{ normal_two_sided_p('clustered_z') }} as clustered_p_value
     from scored
 ),
 
@@ -79,12 +75,17 @@ trend as (
         days,
         cast(coalesce(events, 0) as bigint) as events,
         change_per_week,
-        change_per_week - z_level * clustered_error as change_per_week_low,
-        change_per_week + z_level * clustered_error as change_per_week_high,
-        (z_test + z_power) * clustered_error as detectable_change,
+        change_per_week - {{ confidence_z() }} * clustered_error as change_per_week_low,
+        change_per_week + {{ confidence_z() }} * clustered_error as change_per_week_high,
+        ({{ evaluated(normal_quantile(1 - var('alpha') / (2 * tests))) }} + {{ power_z() }})
+        * nullif(clustered_error, 0) as detectable_change,
         p_value,
-        p_adjusted,
-        case when p_adjusted < {{ var('alpha') }} then 'differs' else 'no_evidence' end as verdict
+        case when clustered_p_value is not null then least(1.0, {{ tests }} * clustered_p_value) end
+            as p_adjusted,
+        case
+            when {{ tests }} * clustered_p_value < {{ var('alpha') }} then 'differs'
+            else 'no_evidence'
+        end as verdict
     from tested
 )
 
