@@ -103,6 +103,7 @@ binomial_tails as (
         ranges.successes,
         case
             when ranges.successes = 0 then 1.0
+            when ranges.terms > {{ longest }} then null
             when ranges.p >= 1 then 1.0
             when ranges.p <= 0 then 0.0
             when ranges.is_above_mean then least(1.0, sums.probability)

@@ -25,7 +25,7 @@ outcomes as (
     cross join overall
 ),
 
-{{ binomial_tail_ctes('outcomes', longest=262144) }},
+{{ binomial_tail_ctes('outcomes', longest=65536) }},
 
 tests as (
     select
