@@ -921,11 +921,14 @@ def design_effect(events: pd.DataFrame, dimension: str) -> float:
         fill_value=0,
     ).to_numpy(float)
     n_i = n_ui.sum(axis=0)
-    users, members = n_ui.shape
+    members = len(n_i)
     r_ui = y_ui - n_ui * (y_ui.sum(axis=0) / n_i)
-    between = (r_ui**2 / n_i).sum() - (r_ui.sum(axis=1) ** 2).sum() / len(events)
-    p = y_ui.sum() / len(events)
-    return max(1.0, users / (users - 1) * between / ((members - 1) * p * (1 - p)))
+    # Residuals sum to zero: few or unequal users make their squares too small.
+    by_member = (r_ui**2).sum(axis=0) / n_i / (1 - (n_ui**2).sum(axis=0) / n_i**2)
+    n_u = n_ui.sum(axis=1)
+    overall = (r_ui.sum(axis=1) ** 2).sum() / n_u.sum() / (1 - (n_u**2).sum() / n_u.sum() ** 2)
+    p = y_ui.sum() / n_u.sum()
+    return max(1.0, (by_member.sum() - overall) / ((members - 1) * p * (1 - p)))
 
 
 @pytest.fixture(scope="module")
@@ -1007,12 +1010,18 @@ def expected_tests(build: Build, association, tested_dimensions: int) -> pd.Data
     critical = wilson_hilferty(
         stats.norm.isf(ALPHA / tested_dimensions), association.degrees_of_freedom
     )
-    tests["detectable_difference"] = np.maximum.reduce(
-        [
-            error * (stats.norm.isf(ALPHA / (2 * len(tests))) + z_power),
-            error * np.sqrt(patnaik(critical, association.degrees_of_freedom, z_power)),
-            MINIMUM_EFFECT + error * z_power,
-        ]
+    demanded = max(
+        stats.norm.isf(ALPHA / (2 * len(tests))),
+        np.sqrt(patnaik(critical, association.degrees_of_freedom, z_power)) - z_power,
+    )
+    # The higher rate that would be seen varies more than the pooled one.
+    higher = np.minimum(overall + (demanded + z_power) * error, max(overall, 0.5))
+    alternative_error = np.sqrt(
+        association.design_effect
+        * (higher * (1 - higher) / tests["events"] + overall * (1 - overall) / rest)
+    )
+    tests["detectable_difference"] = (
+        np.maximum(demanded * error, MINIMUM_EFFECT) + z_power * alternative_error
     )
     tests["verdict"] = [
         member_verdict(

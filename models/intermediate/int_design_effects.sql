@@ -14,7 +14,9 @@ user_counts as (
 residuals as (
     select
         user_counts.dimension,
+        user_counts.member,
         user_counts.user_id,
+        cast(user_counts.events as double) as events,
         member_counts.events as member_events,
         user_counts.violation_events
         - user_counts.events * {{ ratio('member_counts.violation_events', 'member_counts.events') }}
@@ -26,33 +28,48 @@ residuals as (
             and user_counts.member = member_counts.member
 ),
 
+-- Per event, and corrected for the rate being estimated from the same few or unequal users.
+member_variances as (
+    select
+        dimension,
+        member,
+        {{ clustered_variance('residual', 'events') }} as variance
+    from residuals
+    group by dimension, member
+),
+
 user_residuals as (
     select
         dimension,
+        user_id,
         sum(residual) as residual,
-        sum(residual * residual / member_events) as weighted_square
+        sum(events) as events
     from residuals
     group by dimension, user_id
 ),
 
-dimension_totals as (
+overall_variances as (
     select
         dimension,
-        count(*) as members,
-        sum(events) as events,
-        {{ ratio('sum(violation_events)', 'sum(events)') }} as violation_rate
-    from member_counts
+        {{ clustered_variance('residual', 'events') }} as variance
+    from user_residuals
     group by dimension
 ),
 
-clustered as (
+dimension_totals as (
     select
-        dimension,
-        count(*) as users,
-        sum(weighted_square) as between_members,
-        sum(residual * residual) as overall
-    from user_residuals
-    group by dimension
+        member_counts.dimension,
+        count(*) as members,
+        {{ ratio('sum(member_counts.violation_events)', 'sum(member_counts.events)') }}
+            as violation_rate,
+        -- A member of a single user tells nothing of how users vary; it counts as the others do.
+        avg(member_variances.variance) as mean_member_variance
+    from member_counts
+    inner join member_variances
+        on
+            member_counts.dimension = member_variances.dimension
+            and member_counts.member = member_variances.member
+    group by member_counts.dimension
 ),
 
 -- Mean generalised design effect of the differences between members (Rao and Scott, 1981): their
@@ -61,8 +78,10 @@ design_effects as (
     select
         dimension_totals.dimension,
         greatest(1.0, coalesce(
-            {{ ratio('clustered.users', 'clustered.users - 1') }}
-            * (clustered.between_members - clustered.overall / dimension_totals.events)
+            (
+                dimension_totals.members * dimension_totals.mean_member_variance
+                - overall_variances.variance
+            )
             / nullif(
                 (dimension_totals.members - 1)
                 * dimension_totals.violation_rate
@@ -72,7 +91,7 @@ design_effects as (
             1.0
         )) as design_effect
     from dimension_totals
-    inner join clustered on dimension_totals.dimension = clustered.dimension
+    inner join overall_variances on dimension_totals.dimension = overall_variances.dimension
 )
 
 select * from design_effects

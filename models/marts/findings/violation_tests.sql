@@ -88,6 +88,40 @@ powered as (
     from adjusted
 ),
 
+-- How many standard errors the member's test and the dimension's test each ask for; and the
+-- error at the higher rate that would then be seen, which is larger than at the pooled one.
+demanded as (
+    select
+        *,
+        greatest(
+            critical_z,
+            sqrt({{ detectable_noncentrality(
+                'critical_chi_square', 'degrees_of_freedom', power_z()
+            ) }}) - {{ power_z() }}
+        ) as demanded_errors
+    from powered
+),
+
+alternatives as (
+    select
+        *,
+        least(
+            pooled_rate + (demanded_errors + {{ power_z() }}) * clustered_error,
+            greatest(pooled_rate, 0.5)
+        ) as higher_rate
+    from demanded
+),
+
+errors as (
+    select
+        *,
+        sqrt(design_effect * (
+            higher_rate * (1 - higher_rate) / events
+            + pooled_rate * (1 - pooled_rate) / nullif(rest_events, 0)
+        )) as alternative_error
+    from alternatives
+),
+
 judged as (
     select
         dimension,
@@ -98,16 +132,13 @@ judged as (
         {{ wilson_low('violation_events', 'events', confidence_z()) }} as violation_rate_low,
         {{ wilson_high('violation_events', 'events', confidence_z()) }} as violation_rate_high,
         rate_difference,
-        -- Large enough for the test of the member, for that of the dimension, and for the
-        -- minimal effect.
-        nullif(clustered_error, 0) * greatest(
-            critical_z + {{ power_z() }},
-            sqrt({{ detectable_noncentrality(
-                'critical_chi_square', 'degrees_of_freedom', power_z()
-            ) }}),
-            {{ var('minimum_effect_percentage_points') }} / 100.0 / nullif(clustered_error, 0)
-            + {{ power_z() }}
-        ) as detectable_difference,
+        case
+            when clustered_error > 0
+                then greatest(
+                    demanded_errors * clustered_error,
+                    {{ var('minimum_effect_percentage_points') }} / 100.0
+                ) + {{ power_z() }} * alternative_error
+        end as detectable_difference,
         p_value,
         p_adjusted,
         {{ member_verdict(
@@ -117,7 +148,7 @@ judged as (
             'p_adjusted',
             'rate_difference'
         ) }} as verdict
-    from powered
+    from errors
 )
 
 select * from judged

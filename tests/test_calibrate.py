@@ -1,0 +1,265 @@
+"""The calibration: it runs the project's own models, and its shares are what they say."""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+PROJECT = Path(__file__).parent.parent
+SCRIPT = PROJECT / "scripts" / "calibrate.py"
+sys.path.insert(0, str(SCRIPT.parent))
+calibrate = importlib.import_module("calibrate")
+generator = importlib.import_module("generate_events")
+
+TARGETS = (*calibrate.FINDINGS, "key_findings", "compliance_by_date")
+
+
+def data_set(seed: int, scenario: str = "null-users-differ", events: int = 3000):
+    effects = calibrate.SCENARIOS[scenario].effects
+    return calibrate.DataSet(scenario, seed, events, effects)
+
+
+@pytest.fixture(scope="module")
+def built(new_project, tmp_path_factory) -> tuple:
+    """The compiled project, and the database in which dbt built it from a data set."""
+    project = new_project("calibrate")
+    events = data_set(seed=7).build()
+    generator.write_events([events], generator.TEXT_SCHEMA, project.events_file, "csv")
+    folder = tmp_path_factory.mktemp("calibrate")
+    compiled = calibrate.compile_project(folder, project.root, TARGETS)
+    selected = (f"+{name}" for name in TARGETS)
+    calibrate._dbt(
+        project.root,
+        folder,
+        compiled.database,
+        *("build", "--exclude-resource-type", "test", "unit_test", "--select", *selected),
+    )
+    return compiled, compiled.database
+
+
+@pytest.fixture(scope="module")
+def compiled(built):
+    return built[0]
+
+
+@pytest.fixture(scope="module")
+def bench(compiled):
+    """A bench that has already served another data set."""
+    bench = calibrate.Bench(compiled)
+    bench.load(data_set(seed=8, scenario="notebook", events=1000).build())
+    return bench
+
+
+def rounded(rows: list[tuple]) -> list[tuple]:
+    """Rows with floats to 12 digits: the order of a sum changes the last one."""
+    return [
+        tuple(float(f"{value:.12g}") if isinstance(value, float) else value for value in row)
+        for row in rows
+    ]
+
+
+def contents(bench) -> dict[str, list[tuple]]:
+    names = [name for name, model in bench.models.items() if not model.is_view]
+    return {name: rounded(bench.rows(f"from {{{name}}} order by all")) for name in names}
+
+
+def test_tables_are_those_of_a_dbt_build_of_the_same_events(built, bench):
+    bench.load(data_set(seed=7).build())
+    tables = contents(bench)
+    assert {"int_design_effects", "dim_users", "violation_tests", "key_findings"} <= {*tables}
+    assert all(tables[name] for name in TARGETS)
+    with duckdb.connect(built[1], read_only=True) as connection:
+        for name, rows in tables.items():
+            relation = bench.models[name].relation
+            assert rows == rounded(connection.sql(f"from {relation} order by all").fetchall())
+
+
+def test_data_sets_leave_no_trace(compiled, bench):
+    events = data_set(seed=9).build()
+    bench.load(events)
+    tables = contents(bench)
+    bench.override("int_design_effects", calibrate.VARIANTS["no design effect"])
+    assert contents(bench) != tables
+    bench.load(events)
+    assert contents(bench) == tables
+    fresh = calibrate.Bench(compiled)
+    fresh.load(events)
+    assert contents(fresh) == tables
+
+
+def test_no_design_effect_leaves_the_textbook_tests(bench):
+    bench.load(data_set(seed=7).build())
+    bench.override("int_design_effects", calibrate.VARIANTS["no design effect"])
+    rows = bench.rows(
+        "select design_effect, p_value, p_adjusted from {violation_associations} order by p_value"
+    )
+    holm = np.minimum(1, np.maximum.accumulate([row[1] * (8 - i) for i, row in enumerate(rows)]))
+    assert {row[0] for row in rows} == {1.0}
+    assert [row[2] for row in rows] == pytest.approx(holm)
+
+
+def test_one_design_effect_is_that_of_the_overall_rate(bench):
+    events = data_set(seed=7).build().to_pandas()
+    bench.load(data_set(seed=7).build())
+    bench.override("int_design_effects", calibrate.VARIANTS["one design effect for all"])
+    effects = bench.rows("select distinct design_effect from {violation_associations}")
+    violations = events["status"] == "violation"
+    rate = violations.mean()
+    residuals = (violations - rate).groupby(events["user_id"]).sum()
+    variance = residuals.size / (residuals.size - 1) * (residuals**2).sum()
+    assert [value for (value,) in effects] == [
+        pytest.approx(variance / (len(events) * rate * (1 - rate)))
+    ]
+    assert effects[0][0] > 1.2
+
+
+@pytest.fixture
+def small(monkeypatch, compiled):
+    """Calibrate with little work: two data sets a scenario, of few events."""
+    monkeypatch.setattr(calibrate, "compile_project", lambda folder: compiled)
+    monkeypatch.setattr(calibrate, "BASELINE_RUNS", 1)
+
+    def run(*scenarios: str, workers: int = 1) -> dict:
+        return calibrate.calibrate(scenarios, runs=2, events=500, seed=3, workers=workers)
+
+    return run
+
+
+def test_result_does_not_hang_on_the_number_of_workers_or_other_scenarios(small):
+    names = ("null-users-differ", "notebook", "planted-hour", "realistic")
+    both = small(*names)
+    assert small(*names, workers=2) == both
+    alone = small("notebook")
+    assert alone["shares"] == [s for s in both["shares"] if s["scenario"] == "notebook"]
+    assert json.loads(json.dumps(both)) == both
+
+    assert {share["scenario"] for share in both["shares"]} == {*names}
+    for share in both["shares"]:
+        assert 0 <= share["low"] <= share["share"] <= share["high"] <= 1
+        assert share["share"] == share["hits"] / share["cases"]
+        assert bool(share["requirement"]) == (share["is_met"] in ("yes", "open", "no"))
+    judged = [s["statistic"] for s in both["shares"] if s["requirement"]]
+    assert len(judged) == 1 + 3 + 1 + 1
+    assert 0 < both["planted_differences"]["planted-hour"] < 0.5
+    for rows in both["dimensions"].values():
+        assert len(rows) == 9
+        assert all(0 <= row["differs"] <= row["judged"] <= row["runs"] == 2 for row in rows)
+
+
+def test_report_goes_to_stdout_and_the_result_to_a_file(small, monkeypatch, capsys, tmp_path):
+    result = small("notebook")
+    monkeypatch.setattr(calibrate, "calibrate", lambda *arguments: result)
+    calibrate.main(["--scenarios", "notebook", "--output", str(tmp_path / "shares.json")])
+    assert json.loads((tmp_path / "shares.json").read_text()) == result
+    report = capsys.readouterr().out
+    assert "| notebook | runs with any user confirmed | " in report
+    tables = [line for line in report.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {8, 6}
+
+
+def test_interval_is_that_of_wilson():
+    share = calibrate.share_of("null", "x", [(True, 1)] * 7 + [(False, 1)] * 93, most=0.06)
+    low, high = proportion_confint(7, 100, method="wilson")
+    assert (share.low, share.high) == pytest.approx((low, high))
+    assert (share.requirement, share.is_met) == ("at most 6%", "open")
+    assert calibrate.share_of("null", "x", [(0, 0)]) is None
+
+
+def test_cases_that_go_together_count_once():
+    together = calibrate.share_of("null", "x", [(10, 10)] * 50 + [(0, 10)] * 50)
+    once = calibrate.share_of("null", "x", [(1, 1)] * 50 + [(0, 1)] * 50)
+    assert (together.low, together.high) == pytest.approx((once.low, once.high))
+
+
+@pytest.mark.parametrize(
+    ("hits", "least", "most", "is_met"),
+    [
+        (50, None, 0.06, "yes"),
+        (65, None, 0.06, "open"),
+        (90, None, 0.06, "no"),
+        (50, 0.06, None, "open"),
+        (30, 0.06, None, "no"),
+        (50, 0.04, 0.06, "yes"),
+        (90, None, None, ""),
+    ],
+)
+def test_requirement_is_met_or_not(hits, least, most, is_met):
+    counts = [(i < hits, 1) for i in range(1000)]
+    assert calibrate.share_of("null", "x", counts, least, most).is_met == is_met
+
+
+@pytest.mark.parametrize("name", [n for n, s in calibrate.SCENARIOS.items() if s.planted])
+def test_planted_difference_is_there(name):
+    scenario = calibrate.SCENARIOS[name]
+    null = calibrate.with_null_rate(scenario.effects)
+    effects = calibrate.plant(null, *scenario.planted, 0.1)
+    events = calibrate.DataSet(name, 1, 300_000, effects).build().to_pandas()
+    events["event_hour"] = events["timestamp"].str[11:13].astype(int).astype(str)
+    is_member = events[scenario.planted[0]] == scenario.planted[1]
+    rates = (events["status"] == "violation").groupby(is_member).mean()
+    assert rates[False] == pytest.approx(0.05, abs=0.004)
+    assert rates[True] - rates[False] == pytest.approx(0.1, abs=0.015)
+
+
+def test_expected_differences_are_those_of_the_events():
+    effects = calibrate.SCENARIOS["realistic"].effects
+    expected = calibrate.expected_differences(effects)
+    events = calibrate.DataSet("realistic", 1, 400_000, effects).build().to_pandas()
+    violations = events["status"] == "violation"
+    for (dimension, member), difference in expected.items():
+        if dimension in ("region", "data_shared"):
+            is_member = events[dimension] == member
+            observed = violations[is_member].mean() - violations[~is_member].mean()
+            assert observed == pytest.approx(difference, abs=0.01)
+    assert math.copysign(1, expected["event_hour", "3"]) == 1
+    assert expected["region_and_regulation", "EU / GDPR"] < 0 < expected["region", "AFRICA"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runs", "0"], "argument --runs: give a whole number from 1 to 1,000,000, not '0'"),
+        (["--events", "x"], "argument --events: give a whole number from 100 to 1,000,000"),
+        (["--seed", "-1"], "argument --seed: give a whole number from 0 to 4,294,967,295"),
+        (["--workers", "0"], "argument --workers: give a whole number from 1 to 256"),
+        (["--scenarios", "nul"], "argument --scenarios: invalid choice: 'nul'"),
+        (["--output", "/no/such/folder/x.json"], "folder /no/such/folder does not exist"),
+        (["--output", "."], ". is a folder: choose another --output"),
+        (["--run", "5"], "unrecognized arguments: --run 5"),
+    ],
+)
+def test_bad_values_give_one_line_and_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        calibrate.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"calibrate.py: error: {message}")
+    assert error.count("\n") == 1
+
+
+def test_failure_of_dbt_is_shown(monkeypatch, capsys):
+    def fail(folder):
+        raise RuntimeError("dbt compile failed:\nno such model")
+
+    monkeypatch.setattr(calibrate, "compile_project", fail)
+    with pytest.raises(SystemExit) as stop:
+        calibrate.main([])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.endswith("dbt compile failed:\nno such model\n")
+
+
+def test_help_tells_the_scenarios_and_defaults():
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert all(f"  {name} " in result.stdout for name in calibrate.SCENARIOS)
+    assert "default: 500" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
