@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -32,16 +33,15 @@ def built(new_project, tmp_path_factory) -> tuple:
     project = new_project("calibrate")
     events = data_set(seed=7).build()
     generator.write_events([events], generator.TEXT_SCHEMA, project.events_file, "csv")
-    folder = tmp_path_factory.mktemp("calibrate")
-    compiled = calibrate.compile_project(folder, project.root, TARGETS)
-    selected = (f"+{name}" for name in TARGETS)
-    calibrate._dbt(
-        project.root,
-        folder,
-        compiled.database,
-        *("build", "--exclude-resource-type", "test", "unit_test", "--select", *selected),
-    )
-    return compiled, compiled.database
+    folder, other = (tmp_path_factory.mktemp("calibrate") for _ in range(2))
+    database = other / "calibration.duckdb"
+    selected = [f"+{name}" for name in TARGETS]
+    build = ("build", "--exclude-resource-type", "test", "unit_test", "--select", *selected)
+    with ThreadPoolExecutor() as pool:
+        building = pool.submit(calibrate._dbt, project.root, other, database, *build)
+        compiled = calibrate.compile_project(folder, project.root, TARGETS)
+        building.result()
+    return compiled, database
 
 
 @pytest.fixture(scope="module")
@@ -120,48 +120,59 @@ def test_one_design_effect_is_that_of_the_overall_rate(bench):
     assert effects[0][0] > 1.2
 
 
-@pytest.fixture
-def small(monkeypatch, compiled):
-    """Calibrate with little work: two data sets a scenario, of few events."""
-    monkeypatch.setattr(calibrate, "compile_project", lambda folder: compiled)
-    monkeypatch.setattr(calibrate, "BASELINE_RUNS", 1)
-
-    def run(*scenarios: str, workers: int = 1) -> dict:
-        return calibrate.calibrate(scenarios, runs=2, events=500, seed=3, workers=workers)
-
-    return run
+SCENARIOS = ("null-users-differ", "notebook", "planted-hour", "realistic")
 
 
-def test_result_does_not_hang_on_the_number_of_workers_or_other_scenarios(small):
-    names = ("null-users-differ", "notebook", "planted-hour", "realistic")
-    both = small(*names)
-    assert small(*names, workers=2) == both
-    alone = small("notebook")
-    assert alone["shares"] == [s for s in both["shares"] if s["scenario"] == "notebook"]
-    assert json.loads(json.dumps(both)) == both
+def calibrated(compiled, workers: int) -> dict:
+    """Calibrate with little work: one data set a scenario, of few events."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "compile_project", lambda folder: compiled)
+        patch.setattr(calibrate, "BASELINE_RUNS", 1)
+        return calibrate.calibrate(SCENARIOS, runs=1, events=500, seed=3, workers=workers)
 
-    assert {share["scenario"] for share in both["shares"]} == {*names}
-    for share in both["shares"]:
+
+@pytest.fixture(scope="module")
+def result(compiled) -> dict:
+    return calibrated(compiled, workers=1)
+
+
+def test_result_does_not_hang_on_the_number_of_workers(compiled, result):
+    assert calibrated(compiled, workers=2) == result
+
+
+def test_result_has_its_parts(result):
+    assert json.loads(json.dumps(result)) == result
+    assert {share["scenario"] for share in result["shares"]} == {*SCENARIOS}
+    for share in result["shares"]:
         assert 0 <= share["low"] <= share["share"] <= share["high"] <= 1
         assert share["share"] == share["hits"] / share["cases"]
         assert bool(share["requirement"]) == (share["is_met"] in ("yes", "open", "no"))
-    judged = [s["statistic"] for s in both["shares"] if s["requirement"]]
-    assert len(judged) == 1 + 3 + 1 + 1
-    assert 0 < both["planted_differences"]["planted-hour"] < 0.5
-    for rows in both["dimensions"].values():
+    assert len([share for share in result["shares"] if share["requirement"]]) == 1 + 3 + 1 + 1
+    assert 0 < result["planted_differences"]["planted-hour"] < 0.5
+    for rows in result["dimensions"].values():
         assert len(rows) == 9
-        assert all(0 <= row["differs"] <= row["judged"] <= row["runs"] == 2 for row in rows)
+        assert all(0 <= row["differs"] <= row["judged"] <= row["runs"] == 1 for row in rows)
 
 
-def test_report_goes_to_stdout_and_the_result_to_a_file(small, monkeypatch, capsys, tmp_path):
-    result = small("notebook")
+def test_report_goes_to_stdout_and_the_result_to_a_file(result, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(calibrate, "calibrate", lambda *arguments: result)
-    calibrate.main(["--scenarios", "notebook", "--output", str(tmp_path / "shares.json")])
+    calibrate.main(["--output", str(tmp_path / "shares.json")])
     assert json.loads((tmp_path / "shares.json").read_text()) == result
     report = capsys.readouterr().out
     assert "| notebook | runs with any user confirmed | " in report
     tables = [line for line in report.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in tables} == {8, 6}
+
+
+def test_seeds_hang_on_run_and_purpose_alone():
+    seeds = {
+        calibrate.seed_of(seed, purpose, run)
+        for seed in (1, 2)
+        for purpose in ("null", "notebook")
+        for run in range(50)
+    }
+    assert len(seeds) == 200
+    assert calibrate.seed_of(1, "null", 0) == calibrate.seed_of(1, "null", 0)
 
 
 def test_interval_is_that_of_wilson():
@@ -200,7 +211,7 @@ def test_planted_difference_is_there(name):
     scenario = calibrate.SCENARIOS[name]
     null = calibrate.with_null_rate(scenario.effects)
     effects = calibrate.plant(null, *scenario.planted, 0.1)
-    events = calibrate.DataSet(name, 1, 300_000, effects).build().to_pandas()
+    events = calibrate.DataSet(name, 1, 200_000, effects).build().to_pandas()
     events["event_hour"] = events["timestamp"].str[11:13].astype(int).astype(str)
     is_member = events[scenario.planted[0]] == scenario.planted[1]
     rates = (events["status"] == "violation").groupby(is_member).mean()
@@ -211,13 +222,13 @@ def test_planted_difference_is_there(name):
 def test_expected_differences_are_those_of_the_events():
     effects = calibrate.SCENARIOS["realistic"].effects
     expected = calibrate.expected_differences(effects)
-    events = calibrate.DataSet("realistic", 1, 400_000, effects).build().to_pandas()
+    events = calibrate.DataSet("realistic", 1, 200_000, effects).build().to_pandas()
     violations = events["status"] == "violation"
     for (dimension, member), difference in expected.items():
         if dimension in ("region", "data_shared"):
             is_member = events[dimension] == member
             observed = violations[is_member].mean() - violations[~is_member].mean()
-            assert observed == pytest.approx(difference, abs=0.01)
+            assert observed == pytest.approx(difference, abs=0.012)
     assert math.copysign(1, expected["event_hour", "3"]) == 1
     assert expected["region_and_regulation", "EU / GDPR"] < 0 < expected["region", "AFRICA"]
 
