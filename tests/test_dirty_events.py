@@ -90,3 +90,46 @@ def test_downstream_tables_wait_for_the_limit(new_project):
     assert tables.isdisjoint({"fct_compliance_events", "compliance_by_region"}), (
         "built from events that nobody should trust"
     )
+
+
+def test_build_without_a_single_accepted_row_has_tables_of_zeros(new_project):
+    """Nothing divides by zero when all is quarantined, and no known member vanishes."""
+    project = new_project("all_quarantined")
+    raw = pd.read_csv(project.events_file, dtype=str, keep_default_na=False)
+    raw.assign(region="MARS").head(100).to_csv(project.events_file, index=False)
+    result = project.dbt(
+        "build", "--exclude", "test_type:unit", "--vars", "{maximum_quarantined_share: 1}"
+    )
+    assert result.returncode == 0, result.stdout
+    with project.connect() as connection:
+        regions = connection.sql(
+            "select events, users, event_share, violation_rate, violation_rate_low, verdict"
+            " from marts.compliance_by_region"
+        ).fetchall()
+        tiers = connection.sql(
+            "select events, violation_rate_high from marts.compliance_by_user_risk_tier"
+        ).fetchall()
+        statistics = connection.sql(
+            "select events, mean_minutes from marts.session_duration_statistics"
+        ).fetchall()
+        trend = connection.sql(
+            "select days, events, p_value, p_adjusted, verdict from marts.violation_trend"
+        ).fetchall()
+        bins = connection.sql(
+            "select count(*), sum(frequency) from marts.session_duration_histogram"
+        ).fetchall()
+        claims = connection.sql(
+            "select count(*) from marts.key_findings where verdict = 'differs'"
+        ).fetchall()
+        events, rate = connection.sql(
+            "select max(value_number) filter (where metric = 'total_events'),"
+            " max(value_number) filter (where metric = 'violation_rate')"
+            " from marts.compliance_summary"
+        ).fetchone()
+    assert regions == [(0, 0, None, None, None, "too_few")] * 5
+    assert tiers == [(0, None)] * 3
+    assert statistics == [(0, None)]
+    assert trend == [(0, 0, None, None, "no_evidence")]
+    assert bins == [(50, 0)]
+    assert claims == [(0,)]
+    assert (events, rate) == (0, None)
