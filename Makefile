@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test test-duckdb-2 lint docs clean lock seed
+.PHONY: help build test build-duckdb-2 test-duckdb-2 lint docs clean lock seed
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -26,8 +26,14 @@ build: $(INSTALLED)  ## Build and check all tables in ott_build.duckdb
 test: $(INSTALLED)  ## Run all tests (a whole build in a temporary place among them)
 	$(BIN)/python -m pytest
 
-test-duckdb-2: $(INSTALLED)  ## Run the tests that touch the database on DuckDB 2.0.0
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/duckdb-2 duckdb==2.0.0
+.venv/duckdb-2: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ duckdb==2.0.0
+
+build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on DuckDB 2.0.0, in target/duckdb_2.duckdb
+	mkdir -p target
+	OTT_DATABASE_PATH=target/duckdb_2.duckdb PYTHONPATH=.venv/duckdb-2 $(BIN)/dbt build
+
+test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on DuckDB 2.0.0
 	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/test_build.py tests/test_dirty_events.py \
 		tests/test_marts_against_pandas.py tests/test_statistics.py
 

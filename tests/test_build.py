@@ -127,7 +127,7 @@ def test_every_variable_can_be_changed(new_project):
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         tiers = connection.sql("select distinct risk_tier from marts.dim_users").fetchall()
-        bins = connection.sql("select count(*) from marts.user_age_histogram").fetchone()
+        bins = connection.sql("select count(*) from marts.user_age_histogram").fetchall()[0]
     assert {tier for (tier,) in tiers} == {"low", "medium", "high"}
     assert bins == (7,)
 
@@ -221,5 +221,5 @@ def test_database_is_readable_by_older_clients(built_project):
         connection.sql(f"attach '{path}' as built (read_only)")
         tags = connection.sql(
             "select tags from duckdb_databases() where database_name = 'built'"
-        ).fetchone()[0]
+        ).fetchall()[0][0]
     assert tags["storage_version"].startswith("v1.0.0")

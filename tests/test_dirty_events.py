@@ -25,10 +25,12 @@ def test_every_raw_row_is_accepted_quarantined_or_an_exact_copy(dirty):
         summary = dict(
             connection.sql("select metric, value_number from marts.compliance_summary").fetchall()
         )
-        accepted = connection.sql("select count(*) from marts.fct_compliance_events").fetchone()[0]
+        accepted = connection.sql("select count(*) from marts.fct_compliance_events").fetchall()[0][
+            0
+        ]
         quarantined = connection.sql(
             "select count(*) from marts.quarantined_compliance_events"
-        ).fetchone()[0]
+        ).fetchall()[0][0]
     assert accepted == summary["accepted_rows"] == truth["accepted"]
     assert quarantined == summary["quarantined_rows"] == truth["quarantined"]
     assert summary["exact_copies_dropped"] == truth["exact_copies_dropped"]
@@ -125,7 +127,7 @@ def test_build_without_a_single_accepted_row_has_tables_of_zeros(new_project):
             "select max(value_number) filter (where metric = 'total_events'),"
             " max(value_number) filter (where metric = 'violation_rate')"
             " from marts.compliance_summary"
-        ).fetchone()
+        ).fetchall()[0]
     assert regions == [(0, 0, None, None, None, "too_few")] * 5
     assert tiers == [(0, None)] * 3
     assert statistics == [(0, None)]

@@ -54,7 +54,7 @@ def test_realistic_example_builds(new_project):
     result = project.dbt("build", "--exclude", "test_type:unit")
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
-        events = connection.sql("select count(*) from marts.fct_compliance_events").fetchone()[0]
+        events = connection.sql("select count(*) from marts.fct_compliance_events").fetchall()[0][0]
     assert events == 100_000
 
 
