@@ -4,27 +4,27 @@
     case
         when {{ n }} >= 16 then {{ stirling_series(n) }}
         else
-            {{ stirling_series('(' ~ n ~ ' + 16)') }}
+            {{ stirling_series('(' ~ n ~ '+16)') }}
             + ({{ n }} + 16.5) * ln({{ n }} + 16) - ({{ n }} + 0.5) * ln({{ n }}) - 16
-            - ln({% for i in range(1, 17) %}({{ n }} + {{ i }}){{ ' * ' if not loop.last }}{% endfor %})
+            - ln({% for i in range(1, 17) %}({{ n }}+{{ i }}){{ '*' if not loop.last }}{% endfor %})
     end
 {%- endmacro %}
 
 {% macro stirling_series(n) -%}
     {{ polynomial(
-        '(1 / (' ~ n ~ ' * ' ~ n ~ '))', [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188]
+        '1/(' ~ n ~ '*' ~ n ~ ')', [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188]
     ) }} / {{ n }}
 {%- endmacro %}
 
 {#- The deviance x ln(x / mean) + mean - x, for x, mean > 0, without cancellation where the two are
     close (Loader, 2000). -#}
 {% macro deviance(x, mean) -%}
-    {%- set v = '((' ~ x ~ ' - ' ~ mean ~ ') / (' ~ x ~ ' + ' ~ mean ~ '))' -%}
+    {%- set v = '((' ~ x ~ '-' ~ mean ~ ')/(' ~ x ~ '+' ~ mean ~ '))' -%}
     case
         when abs({{ x }} - {{ mean }}) < 0.1 * ({{ x }} + {{ mean }}) then
             ({{ x }} - {{ mean }}) * {{ v }}
             + 2 * {{ x }} * {{ v }} * {{ v }} * {{ v }} * {{ polynomial(
-                '(' ~ v ~ ' * ' ~ v ~ ')',
+                v ~ '*' ~ v,
                 [1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15, 1 / 17]
             ) }}
         else {{ x }} * ln({{ x }} / {{ mean }}) + {{ mean }} - {{ x }}
@@ -42,12 +42,11 @@
     end
 {%- endmacro %}
 
-{#- Probability of `successes` in `trials` for 0 < probability < 1, without a sum of large
-    logarithms (Loader, 2000). -#}
-{% macro binomial_probability(successes, trials, probability) -%}
-    {%- set failures = '(' ~ trials ~ ' - ' ~ successes ~ ')' -%}
-    {%- set expected_successes = '(' ~ trials ~ ' * ' ~ probability ~ ')' -%}
-    {%- set expected_failures = '(' ~ trials ~ ' * (1 - ' ~ probability ~ '))' -%}
+{#- Probability of `successes` in `trials` without a sum of large logarithms (Loader, 2000). The
+    arguments should be columns: they stand in the expression many times. -#}
+{% macro binomial_probability(
+    trials, successes, failures, expected_successes, expected_failures
+) -%}
     case
         when {{ trials }} = 0 then 1
         when {{ successes }} = 0

@@ -1,17 +1,21 @@
-{#- Complementary error function of x >= 0 by the rational approximations of Cody (1969), to a
-    relative error of 1e-15. `x` should be a column: it stands in the expression many times. -#}
-{% macro erfc(x) -%}
+{#- Probability that a standard normal deviate lies farther from zero than z, on either side: the
+    complementary error function of abs(z) / sqrt(2) by the rational approximations of Cody (1969),
+    to a relative error of 1e-15. `z` should be a column: it stands in the expression many times. -#}
+{% macro normal_two_sided_p(z) -%}
+    {%- set x = '(abs(' ~ z ~ ')*0.70710678118654752440)' -%}
+    {%- set square = '(0.5*' ~ z ~ '*' ~ z ~ ')' -%}
+    {%- set inverse_square = '(2/(' ~ z ~ '*' ~ z ~ '))' -%}
     case
         when {{ x }} <= 0.46875 then
             1 - {{ x }} * {{ rational(
-                '(' ~ x ~ ' * ' ~ x ~ ')',
+                square,
                 [3.20937758913846947e3, 3.77485237685302021e2, 1.13864154151050156e2,
                  3.16112374387056560e0, 1.85777706184603153e-1],
                 [2.84423683343917062e3, 1.28261652607737228e3, 2.44024637934444173e2,
                  2.36012909523441209e1, 1e0]
             ) }}
         when {{ x }} <= 4 then
-            exp(-{{ x }} * {{ x }}) * {{ rational(
+            exp(-{{ square }}) * {{ rational(
                 x,
                 [1.23033935479799725e3, 2.05107837782607147e3, 1.71204761263407058e3,
                  8.81952221241769090e2, 2.98635138197400131e2, 6.61191906371416295e1,
@@ -21,33 +25,28 @@
                  1.17693950891312499e2, 1.57449261107098347e1, 1e0]
             ) }}
         else
-            exp(-{{ x }} * {{ x }}) / {{ x }} * (
-                0.56418958354775628695 - {{ rational(
-                    '(1 / (' ~ x ~ ' * ' ~ x ~ '))',
+            exp(-{{ square }}) / {{ x }} * (
+                0.56418958354775628695 - {{ inverse_square }} * {{ rational(
+                    inverse_square,
                     [6.58749161529837803e-4, 1.60837851487422766e-2, 1.25781726111229246e-1,
                      3.60344899949804439e-1, 3.05326634961232344e-1, 1.63153871373020978e-2],
                     [2.33520497626869185e-3, 6.05183413124413191e-2, 5.27905102951428412e-1,
                      1.87295284992346725e0, 2.56852019228982242e0, 1e0]
-                ) }} / ({{ x }} * {{ x }})
+                ) }}
             )
     end
-{%- endmacro %}
-
-{#- Probability that a standard normal deviate lies farther from zero than z, on either side. -#}
-{% macro normal_two_sided_p(z) -%}
-    {{ erfc('(abs(' ~ z ~ ') * 0.70710678118654752440)') }}
 {%- endmacro %}
 
 {#- Quantile of the standard normal distribution by the rational approximations of Wichura (1988),
     AS 241, to a relative error of 1e-15. -#}
 {% macro normal_quantile(probability) -%}
     {%- set p = '(' ~ probability ~ ')' -%}
-    {%- set central = '(' ~ p ~ ' - 0.5)' -%}
-    {%- set tail = 'sqrt(-ln(least(' ~ p ~ ', 1 - ' ~ p ~ ')))' -%}
+    {%- set central = '(' ~ p ~ '-0.5)' -%}
+    {%- set tail = 'sqrt(-ln(least(' ~ p ~ ',1-' ~ p ~ ')))' -%}
     case
         when abs({{ central }}) <= 0.425 then
             {{ central }} * {{ rational(
-                '(0.180625 - ' ~ central ~ ' * ' ~ central ~ ')',
+                '(0.180625-' ~ central ~ '*' ~ central ~ ')',
                 [3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
                  1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
                  3.3430575583588128105e4, 2.5090809287301226727e3],
@@ -57,7 +56,7 @@
             ) }}
         when {{ tail }} <= 5 then
             sign({{ central }}) * {{ rational(
-                '(' ~ tail ~ ' - 1.6)',
+                '(' ~ tail ~ '-1.6)',
                 [1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
                  3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
                  2.27238449892691845833e-2, 7.74545014278341407640e-4],
@@ -67,7 +66,7 @@
             ) }}
         else
             sign({{ central }}) * {{ rational(
-                '(' ~ tail ~ ' - 5)',
+                '(' ~ tail ~ '-5)',
                 [6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
                  2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
                  2.71155556874348757815e-5, 2.01033439929228813265e-7],

@@ -26,7 +26,7 @@ chi_square_sums as (
 chi_square_roots as (
     select
         {{ tests }}.*,
-        sqrt(cast({{ tests }}.chi_square as double) / 2) as root
+        sqrt(cast({{ tests }}.chi_square as double)) as root
     from {{ tests }}
 ),
 
@@ -42,7 +42,7 @@ chi_square_tails as (
                 coalesce(chi_square_sums.probability, 0)
                 + case
                     when mod(chi_square_roots.degrees_of_freedom, 2) = 1
-                        then {{ erfc('chi_square_roots.root') }}
+                        then {{ normal_two_sided_p('root') }}
                     else 0
                 end
             )
@@ -88,12 +88,24 @@ binomial_terms as (
     where ranges.p > 0 and ranges.p < 1
 ),
 
+binomial_arguments as (
+    select
+        trials,
+        successes,
+        n,
+        k,
+        n - k as rest,
+        n * p as mean,
+        n * (1 - p) as rest_mean
+    from binomial_terms
+),
+
 binomial_sums as (
     select
         trials,
         successes,
-        sum({{ binomial_probability('k', 'n', 'p') }}) as probability
-    from binomial_terms
+        sum({{ binomial_probability('n', 'k', 'rest', 'mean', 'rest_mean') }}) as probability
+    from binomial_arguments
     group by trials, successes
 ),
 

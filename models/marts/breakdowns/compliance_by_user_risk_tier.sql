@@ -1,3 +1,5 @@
+{% set confidence_z = confidence_z() %}
+
 with risk_tiers as (
     select * from {{ ref('risk_tiers') }}
 ),
@@ -31,9 +33,9 @@ measures as (
     select
         risk_tiers.risk_tier,
         {{ compliance_measures('counts') }},
-        {{ wilson_low('counts.violation_events', 'counts.events', confidence_z()) }}
+        {{ wilson_low('counts.violation_events', 'counts.events', confidence_z) }}
             as violation_rate_low,
-        {{ wilson_high('counts.violation_events', 'counts.events', confidence_z()) }}
+        {{ wilson_high('counts.violation_events', 'counts.events', confidence_z) }}
             as violation_rate_high,
         -- Tiers are made from the very violations that a test would compare.
         cast(null as double) as rate_difference,

@@ -1,3 +1,5 @@
+{% set confidence_z, power_z = confidence_z(), power_z() %}
+
 with member_counts as (
     select * from {{ ref('int_violation_counts') }}
 ),
@@ -96,8 +98,8 @@ demanded as (
         greatest(
             critical_z,
             sqrt({{ detectable_noncentrality(
-                'critical_chi_square', 'degrees_of_freedom', power_z()
-            ) }}) - {{ power_z() }}
+                'critical_chi_square', 'degrees_of_freedom', power_z
+            ) }}) - {{ power_z }}
         ) as demanded_errors
     from powered
 ),
@@ -106,7 +108,7 @@ alternatives as (
     select
         *,
         least(
-            pooled_rate + (demanded_errors + {{ power_z() }}) * clustered_error,
+            pooled_rate + (demanded_errors + {{ power_z }}) * clustered_error,
             greatest(pooled_rate, 0.5)
         ) as higher_rate
     from demanded
@@ -129,15 +131,15 @@ judged as (
         events,
         violation_events,
         violation_rate,
-        {{ wilson_low('violation_events', 'events', confidence_z()) }} as violation_rate_low,
-        {{ wilson_high('violation_events', 'events', confidence_z()) }} as violation_rate_high,
+        {{ wilson_low('violation_events', 'events', confidence_z) }} as violation_rate_low,
+        {{ wilson_high('violation_events', 'events', confidence_z) }} as violation_rate_high,
         rate_difference,
         case
             when clustered_error > 0
                 then greatest(
                     demanded_errors * clustered_error,
                     {{ var('minimum_effect_percentage_points') }} / 100.0
-                ) + {{ power_z() }} * alternative_error
+                ) + {{ power_z }} * alternative_error
         end as detectable_difference,
         p_value,
         p_adjusted,

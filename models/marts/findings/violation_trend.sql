@@ -1,5 +1,6 @@
 {# The trend is one more test beside those of the dimensions. #}
 {% set tests = tested_dimensions() | length + 1 %}
+{% set confidence_z = confidence_z() %}
 
 with days as (
     select * from {{ ref('int_days') }}
@@ -75,8 +76,8 @@ trend as (
         days,
         cast(coalesce(events, 0) as bigint) as events,
         change_per_week,
-        change_per_week - {{ confidence_z() }} * clustered_error as change_per_week_low,
-        change_per_week + {{ confidence_z() }} * clustered_error as change_per_week_high,
+        change_per_week - {{ confidence_z }} * clustered_error as change_per_week_low,
+        change_per_week + {{ confidence_z }} * clustered_error as change_per_week_high,
         ({{ evaluated(normal_quantile(1 - var('alpha') / (2 * tests))) }} + {{ power_z() }})
         * nullif(clustered_error, 0) as detectable_change,
         p_value,

@@ -1,0 +1,737 @@
+"""Write a Superset dashboard over the published tables, as a bundle that Superset imports.
+
+The bundle is a ZIP file of Superset's export format. The same release and arguments give the same
+bytes, and every object keeps its identifier, so that a later import updates what an earlier one
+made. Run `python scripts/superset_bundle.py --help` for the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import duckdb
+import yaml
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEFAULT_OUTPUT = PROJECT / "target" / "superset_dashboard.zip"
+RELEASE_FILE = Path("current") / "ott_compliance.duckdb"
+SCHEMA = "marts"
+# Identifiers derive from names below this one; another one would double everything on import.
+NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
+# The oldest time that a ZIP entry can have; the real one would change the bytes each time.
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+PERCENT = ",.1%"
+PERCENTAGE_POINTS = "+,.2%"
+COUNT = ",d"
+# How a column is written in tables, wherever it occurs.
+NUMBER_FORMATS = {
+    "events": COUNT,
+    "users": COUNT,
+    "violation_events": COUNT,
+    "violation_rate": PERCENT,
+    "violation_rate_low": PERCENT,
+    "violation_rate_high": PERCENT,
+    "shrunk_violation_rate": PERCENT,
+    "change_per_week": PERCENTAGE_POINTS,
+    "change_per_week_low": PERCENTAGE_POINTS,
+    "change_per_week_high": PERCENTAGE_POINTS,
+    "p_adjusted": ",.3f",
+    "user_id": "d",  # a name, not a quantity
+}
+
+# Apart from the statuses' colours, which come from the release, and from each other in lightness.
+INTERVAL = "interval"
+BELOW_INTERVAL = "below the interval"
+LABEL_COLORS = {
+    "differs": "#AA3377",
+    "no_evidence": "#555555",
+    "too_few": "#999999",
+    INTERVAL: "#CFE3EF",
+    BELOW_INTERVAL: "transparent",
+    "outside the limits": "#AA3377",
+    "within the limits": "#555555",
+    "not judged": "#AAAAAA",
+    "control limits": "#9BB8C9",
+    "mean of all days": "#9BB8C9",
+    "7 days": "#000000",
+    "users": "#6F7F8F",
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: what it asks of which table, and how Superset draws it.
+
+    `queries` hold columns, metrics and order as Superset's API takes them; `columns` are the
+    columns of the table that they use.
+    """
+
+    name: str
+    table: str
+    viz_type: str
+    columns: tuple[str, ...]
+    description: str
+    queries: tuple[dict[str, Any], ...]
+    params: dict[str, Any]
+
+    @property
+    def uuid(self) -> UUID:
+        """Identifier that stays the same as long as the name does."""
+        return uuid5(NAMESPACE, f"chart/{self.name}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A chart or a text at its place in a row of the dashboard, 12 columns wide."""
+
+    content: Chart | str
+    width: int
+    height: int  # in units of 8 pixels
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def value_of(column: str, label: str | None = None) -> dict[str, Any]:
+    """Return the metric that shows a column of a table with one row a member.
+
+    Superset draws only aggregates; the largest of a single value is that value.
+    """
+    return {
+        "expressionType": "SIMPLE",
+        "column": {"column_name": column},
+        "aggregate": "MAX",
+        "label": label or column,
+        "hasCustomLabel": True,
+    }
+
+
+def sql_metric(expression: str, label: str) -> dict[str, Any]:
+    """Return a metric that SQL computes."""
+    return {
+        "expressionType": "SQL",
+        "sqlExpression": expression,
+        "label": label,
+        "hasCustomLabel": True,
+    }
+
+
+def sql_column(expression: str, label: str) -> dict[str, Any]:
+    """Return a column that SQL computes."""
+    return {"expressionType": "SQL", "sqlExpression": expression, "label": label}
+
+
+def table(
+    name: str, source: str, columns: Iterable[str], order: str, description: str = ""
+) -> Chart:
+    """Return a table of all rows in an order, which may be that of a column not shown."""
+    columns = tuple(columns)
+    return Chart(
+        name=name,
+        table=source,
+        viz_type="table",
+        columns=tuple(dict.fromkeys((*columns, order))),
+        description=description,
+        queries=(query(columns=columns, metrics=(), orderby=[[order, True]]),),
+        params={
+            "query_mode": "raw",
+            "all_columns": list(columns),
+            "order_by_cols": [json.dumps([order, True])],
+            "server_pagination": False,
+            "row_limit": 1000,
+            "page_length": 0,
+            "include_search": False,
+            "show_cell_bars": False,
+            "color_pn": False,
+            "allow_rearrange_columns": False,
+            "table_timestamp_format": "%Y-%m-%d",
+            "column_config": {
+                column: {"d3NumberFormat": NUMBER_FORMATS[column], "horizontalAlign": "right"}
+                for column in columns
+                if column in NUMBER_FORMATS
+            },
+        },
+    )
+
+
+def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: list | None = None) -> dict:
+    """Return a query as Superset's API takes it; without metrics it lists rows."""
+    return {
+        "columns": list(columns),
+        "metrics": list(metrics) or None,
+        "orderby": orderby or [],
+        "filters": [],
+        "extras": {"having": "", "where": ""},
+        "row_limit": 1000,
+    }
+
+
+def rate_axis(x_title: str) -> dict[str, Any]:
+    """Return the settings of a chart of rates: percent from 0, all of the data in sight."""
+    return {
+        "y_axis_format": PERCENT,
+        "y_axis_bounds": [0, None],
+        "truncateYAxis": False,
+        "truncateXAxis": False,
+        "x_axis_title": x_title,
+        "x_axis_title_margin": 30,
+        "xAxisLabelInterval": "0",
+        "y_axis_title": "Violation rate",
+        "y_axis_title_margin": 50,
+        "y_axis_title_position": "Left",
+        "show_legend": True,
+        "legendType": "plain",
+        "legendOrientation": "top",
+        "rich_tooltip": True,
+        "tooltipTimeFormat": "%Y-%m-%d",
+        "color_scheme": "supersetColors",
+        "annotation_layers": [],
+    }
+
+
+def mixed(
+    name: str,
+    source: str,
+    x_axis: Any,
+    first: tuple[list, list],
+    second: tuple[list, list],
+    columns: tuple[str, ...],
+    description: str,
+    params: dict[str, Any],
+) -> Chart:
+    """Return a chart of two queries over one axis, each given as its metrics and its groups."""
+    (metrics, groups), (metrics_b, groups_b) = first, second
+    return Chart(
+        name=name,
+        table=source,
+        viz_type="mixed_timeseries",
+        columns=columns,
+        description=description,
+        queries=(
+            query([x_axis, *groups], metrics),
+            query([x_axis, *groups_b], metrics_b),
+        ),
+        params={
+            "x_axis": x_axis,
+            "metrics": metrics,
+            "groupby": groups,
+            "metrics_b": metrics_b,
+            "groupby_b": groups_b,
+            "row_limit": 1000,
+            "row_limit_b": 1000,
+            "truncate_metric": True,
+            "truncate_metric_b": True,
+            "seriesTypeB": "scatter",
+            "markerSizeB": 11,
+            "yAxisIndex": 0,
+            "yAxisIndexB": 0,
+            **params,
+        },
+    )
+
+
+def intervals(title: str, source: str, member: str, ordinal: bool = False) -> tuple[Chart, Chart]:
+    """Return how the members of a breakdown compare: as a chart, and as a table with verdicts.
+
+    Superset has no error bars. A bar that floats from the lower to the upper bound, drawn on an
+    invisible one, is the interval; a dot is the rate, and its colour the verdict. Superset orders
+    an axis by its labels, hence ordinal members carry their position.
+    """
+    x_axis = sql_column(f"display_order || ' ' || {member}", member) if ordinal else member
+    order = () if not ordinal else ("display_order",)
+    bounds = ("violation_rate_low", "violation_rate_high")
+    chart = mixed(
+        name=f"Violation rate by {title}",
+        source=source,
+        x_axis=x_axis,
+        first=(
+            [
+                value_of("violation_rate_low", BELOW_INTERVAL),
+                sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
+            ],
+            [],
+        ),
+        second=([value_of("violation_rate")], ["verdict"]),
+        columns=(member, *order, "violation_rate", *bounds, "verdict"),
+        description="Bar: interval of the rate. Dot: the rate, in the colour of its verdict.",
+        params={
+            **rate_axis(title.capitalize()),
+            "seriesType": "bar",
+            "stack": True,
+            "sort_series_type": "min",
+            "sort_series_ascending": True,
+            # Or the invisible bar would have an entry.
+            "echart_options": json.dumps(
+                {"legend": {"data": ["differs", "no_evidence", "too_few", INTERVAL]}}
+            ),
+        },
+    )
+    verdicts = table(
+        name=f"Verdicts by {title}",
+        source=source,
+        columns=(member, "events", "violation_rate", *bounds, "verdict"),
+        order="display_order" if source in ORDERED else member,
+    )
+    return chart, verdicts
+
+
+# Breakdowns whose order is a column, because that of their names means nothing.
+ORDERED = {"compliance_by_region", "compliance_by_regulation", "compliance_by_data_sharing"}
+
+KEY_FINDINGS = table(
+    name="Key findings",
+    source="key_findings",
+    columns=("finding", "verdict"),
+    order="display_order",
+    description="What the data supports, in sentences made from the numbers.",
+)
+STATUS = Chart(
+    name="Share of events by status",
+    table="compliance_by_status",
+    viz_type="echarts_timeseries_bar",
+    columns=("status", "event_share"),
+    description="Each status has its own colour everywhere.",
+    queries=(query(["status"], [value_of("event_share")]),),
+    params={
+        **rate_axis("Status"),
+        "x_axis": "status",
+        "groupby": ["status"],
+        "metrics": [value_of("event_share")],
+        "y_axis_title": "Share of events",
+        "x_axis_sort_series": "sum",
+        "x_axis_sort_series_ascending": False,
+        "stack": "Stack",
+        "show_value": True,
+        "only_total": False,
+        "show_legend": False,
+        "orientation": "vertical",
+        "row_limit": 1000,
+        "truncate_metric": True,
+    },
+)
+REGION, REGION_VERDICTS = intervals("region", "compliance_by_region", "region")
+REGULATION, REGULATION_VERDICTS = intervals("regulation", "compliance_by_regulation", "regulation")
+SHARING, SHARING_VERDICTS = intervals(
+    "data sharing level", "compliance_by_data_sharing", "data_shared", ordinal=True
+)
+HOUR, HOUR_VERDICTS = intervals("hour of the day (UTC)", "compliance_by_hour", "event_hour")
+TREND = mixed(
+    name="Violation rate by day, with control limits",
+    source="violation_control_chart",
+    x_axis="event_date",
+    first=(
+        [
+            value_of("control_limit_low", "control limits__yhat_lower"),
+            value_of("control_limit_high", "control limits__yhat_upper"),
+            value_of("center_line", "mean of all days"),
+            value_of("violation_rate_7_days", "7 days"),
+        ],
+        [],
+    ),
+    second=(
+        [value_of("violation_rate")],
+        [
+            sql_column(
+                "CASE WHEN is_out_of_control THEN 'outside the limits'"
+                " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END",
+                "judgement",
+            )
+        ],
+    ),
+    columns=(
+        "event_date",
+        "violation_rate",
+        "violation_rate_7_days",
+        "center_line",
+        "control_limit_low",
+        "control_limit_high",
+        "is_out_of_control",
+    ),
+    description=(
+        "Band: between the control limits of the day. Dot: the day's rate. Partial days and days "
+        "without events are not judged."
+    ),
+    params={
+        **rate_axis("Day (UTC)"),
+        "seriesType": "line",
+        "markerSizeB": 7,
+        "opacity": 0.3,
+        "x_axis_time_format": "%Y-%m-%d",
+        "xAxisLabelInterval": "auto",
+        "time_grain_sqla": "P1D",
+    },
+)
+TREND_VERDICT = table(
+    name="Trend of the violation rate",
+    source="violation_trend",
+    columns=(
+        "days",
+        "change_per_week",
+        "change_per_week_low",
+        "change_per_week_high",
+        "verdict",
+    ),
+    order="days",
+    description="Change per week with its interval.",
+)
+RISK_TIERS = table(
+    name="Users by risk tier",
+    source="compliance_by_user_risk_tier",
+    columns=(
+        "risk_tier",
+        "users",
+        "events",
+        "violation_rate",
+        "violation_rate_low",
+        "violation_rate_high",
+    ),
+    order="display_order",
+    description="A tier is a label of the observed rate, not evidence of risk.",
+)
+RISK_USERS = table(
+    name="Users with the strongest evidence of risk",
+    source="top_risk_users",
+    columns=(
+        "user_id",
+        "events",
+        "violation_events",
+        "violation_rate",
+        "shrunk_violation_rate",
+        "p_adjusted",
+        "risk_evidence",
+    ),
+    order="risk_rank",
+    description="Somebody is first on any data: only `confirmed` is more than chance.",
+)
+
+HOW_TO_READ = """\
+**How to read this.** Every rate stands with its interval. `differs`: more than chance explains, and
+large enough to matter. `no_evidence`: a difference may exist, but this data does not show one,
+however the bars look. `too_few`: nobody could tell. Times are UTC.
+"""
+RISK_NOTE = """\
+**User risk.** A *tier* sorts users by what was observed: one violation in one event is already
+`high`, and the rates differ by construction, so no verdict applies. *Evidence* asks whether a user
+has more violations than chance explains: `confirmed` does, adjusted for the number of users;
+`watch` only before that adjustment.
+"""
+
+CHART_HEIGHT = 46
+ROWS = (
+    (Cell(KEY_FINDINGS, 8, 60), Cell(STATUS, 4, 60)),
+    (Cell(HOW_TO_READ, 12, 12),),
+    (Cell(REGION, 7, CHART_HEIGHT), Cell(REGION_VERDICTS, 5, CHART_HEIGHT)),
+    (Cell(REGULATION, 7, CHART_HEIGHT), Cell(REGULATION_VERDICTS, 5, CHART_HEIGHT)),
+    (Cell(SHARING, 7, CHART_HEIGHT), Cell(SHARING_VERDICTS, 5, CHART_HEIGHT)),
+    (Cell(HOUR, 7, 60), Cell(HOUR_VERDICTS, 5, 60)),
+    (Cell(TREND, 8, CHART_HEIGHT), Cell(TREND_VERDICT, 4, CHART_HEIGHT)),
+    (Cell(RISK_NOTE, 12, 12),),
+    (Cell(RISK_TIERS, 5, 40), Cell(RISK_USERS, 7, 40)),
+)
+CHARTS = tuple(cell.content for row in ROWS for cell in row if isinstance(cell.content, Chart))
+
+
+# --- the published tables ------------------------------------------------------------------------
+
+
+@dataclass
+class Release:
+    """What the bundle needs to know of the published file."""
+
+    status_colors: dict[str, str] = field(default_factory=dict)
+    table_comments: dict[str, str] = field(default_factory=dict)
+    # Name, type and comment of the columns of each table.
+    columns: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+
+
+def read_release(path: Path) -> Release:
+    """Read columns, comments and status colours of the tables that the charts use.
+
+    Raises ValueError with a sentence that says what to do when the file does not hold them.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"There is no release at {path}: run `make build`, or set OTT_RELEASE_PATH to the "
+            "folder of the releases."
+        )
+    release = Release()
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            for name, comment in connection.execute(
+                "select table_name, comment from duckdb_tables() where schema_name = ?", [SCHEMA]
+            ).fetchall():
+                release.table_comments[name] = (comment or "").strip()
+            for name, *column in connection.execute(
+                "select table_name, column_name, data_type, coalesce(comment, '')"
+                " from duckdb_columns() where schema_name = ? order by table_name, column_index",
+                [SCHEMA],
+            ).fetchall():
+                release.columns.setdefault(name, []).append(tuple(column))
+            missing = missing_columns(release)
+            if missing:
+                raise ValueError(
+                    f"The release at {path} lacks {', '.join(missing)}: build it anew with this "
+                    "version of the project."
+                )
+            release.status_colors = dict(
+                connection.execute(
+                    f"select status, color from {SCHEMA}.compliance_by_status"
+                ).fetchall()
+            )
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"The release at {path} cannot be read: {reason}") from error
+    return release
+
+
+def missing_columns(release: Release) -> list[str]:
+    """Return the columns that a chart uses and the release does not have."""
+    present = {
+        (name, column) for name, columns in release.columns.items() for column, *_ in columns
+    }
+    used = {(chart.table, column) for chart in CHARTS for column in chart.columns}
+    return [".".join(column) for column in sorted(used - present)]
+
+
+# --- the bundle ----------------------------------------------------------------------------------
+
+
+def database_asset(database_path: str) -> dict[str, Any]:
+    """Return the connection: read-only, and opened anew for each query."""
+    return {
+        "database_name": "OTT compliance",
+        "sqlalchemy_uri": f"duckdb:///{database_path}",
+        # Never cached, or a new release would show only when the cache expires.
+        "cache_timeout": -1,
+        "expose_in_sqllab": True,
+        "allow_run_async": False,
+        "allow_ctas": False,
+        "allow_cvas": False,
+        "allow_dml": False,
+        "allow_csv_upload": False,
+        "extra": {
+            "engine_params": {
+                "connect_args": {
+                    "read_only": True,
+                    # SQL Lab reads this file and no other one of the server.
+                    "config": {"enable_external_access": False},
+                }
+            },
+            "allows_virtual_table_explore": True,
+        },
+        "uuid": str(uuid5(NAMESPACE, "database")),
+        "version": "1.0.0",
+    }
+
+
+def dataset_asset(name: str, release: Release) -> dict[str, Any]:
+    """Return a published table as a dataset, described by its comments."""
+    return {
+        "table_name": name,
+        "main_dttm_col": None,
+        "description": release.table_comments[name],
+        "schema": SCHEMA,
+        "sql": None,
+        "columns": [
+            {
+                "column_name": column,
+                "verbose_name": column.replace("_", " "),
+                "description": comment,
+                "type": data_type,
+                "is_dttm": data_type.startswith(("DATE", "TIMESTAMP")),
+                "is_active": True,
+                "groupby": True,
+                "filterable": True,
+                "expression": None,
+            }
+            for column, data_type, comment in release.columns[name]
+        ],
+        "metrics": [],
+        "uuid": str(uuid5(NAMESPACE, f"dataset/{name}")),
+        "version": "1.0.0",
+        "database_uuid": str(uuid5(NAMESPACE, "database")),
+    }
+
+
+def chart_asset(chart: Chart) -> dict[str, Any]:
+    """Return a chart with the query that Superset's API answers for it."""
+    params = {"viz_type": chart.viz_type, "adhoc_filters": [], "extra_form_data": {}}
+    params |= chart.params
+    context = {
+        # Superset puts the number of the imported dataset here.
+        "datasource": {"id": 0, "type": "table"},
+        "force": False,
+        "queries": list(chart.queries),
+        "form_data": params,
+        "result_format": "json",
+        "result_type": "full",
+    }
+    return {
+        "slice_name": chart.name,
+        "description": chart.description or None,
+        "viz_type": chart.viz_type,
+        "params": params,
+        "query_context": json.dumps(context),
+        "cache_timeout": None,
+        "uuid": str(chart.uuid),
+        "version": "1.0.0",
+        "dataset_uuid": str(uuid5(NAMESPACE, f"dataset/{chart.table}")),
+    }
+
+
+def dashboard_asset(release: Release) -> dict[str, Any]:
+    """Return the dashboard: the places of its charts, and the colours of their labels."""
+    position: dict[str, Any] = {
+        "DASHBOARD_VERSION_KEY": "v2",
+        "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
+        "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": [], "parents": ["ROOT_ID"]},
+        "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": "OTT compliance"}},
+    }
+    for row_number, row in enumerate(ROWS, start=1):
+        row_id = f"ROW-{row_number}"
+        parents = ["ROOT_ID", "GRID_ID"]
+        position["GRID_ID"]["children"].append(row_id)
+        position[row_id] = {
+            "type": "ROW",
+            "id": row_id,
+            "children": [],
+            "parents": parents,
+            "meta": {"background": "BACKGROUND_TRANSPARENT"},
+        }
+        for cell_number, cell in enumerate(row, start=1):
+            place = {"width": cell.width, "height": cell.height}
+            if isinstance(cell.content, Chart):
+                kind = "CHART"
+                place |= {
+                    # Superset replaces it by the number of the imported chart.
+                    "chartId": CHARTS.index(cell.content) + 1,
+                    "sliceName": cell.content.name,
+                    "uuid": str(cell.content.uuid),
+                }
+            else:
+                kind = "MARKDOWN"
+                place |= {"code": cell.content}
+            cell_id = f"{kind}-{row_number}-{cell_number}"
+            position[row_id]["children"].append(cell_id)
+            position[cell_id] = {
+                "type": kind,
+                "id": cell_id,
+                "children": [],
+                "parents": [*parents, row_id],
+                "meta": place,
+            }
+    return {
+        "dashboard_title": "OTT compliance",
+        "description": "Privacy-compliance events: what differs, and what only looks as if it did.",
+        "slug": "ott-compliance",
+        "uuid": str(uuid5(NAMESPACE, "dashboard")),
+        "position": position,
+        "metadata": {
+            "color_scheme": "supersetColors",
+            "label_colors": {**LABEL_COLORS, **release.status_colors},
+            "shared_label_colors": [],
+            "map_label_colors": {},
+            "color_scheme_domain": [],
+            # A dashboard left open shows a new release after five minutes.
+            "refresh_frequency": 300,
+            "timed_refresh_immune_slices": [],
+            "expanded_slices": {},
+            "native_filter_configuration": [],
+            "cross_filters_enabled": False,
+            "chart_configuration": {},
+        },
+        "published": True,
+        "version": "1.0.0",
+    }
+
+
+def bundle_files(release: Release, database_path: str) -> dict[str, str]:
+    """Return the text of each file of the bundle by its name."""
+    assets: dict[str, Any] = {
+        # Without a `type`, Superset imports the bundle as a dashboard and as assets.
+        "metadata.yaml": {"version": "1.0.0", "timestamp": "1980-01-01T00:00:00+00:00"},
+        "databases/ott_compliance.yaml": database_asset(database_path),
+        "dashboards/ott_compliance.yaml": dashboard_asset(release),
+    }
+    for name in sorted({chart.table for chart in CHARTS}):
+        assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(name, release)
+    for chart in CHARTS:
+        file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
+        assets[f"charts/{file_name}.yaml"] = chart_asset(chart)
+    return {
+        name: yaml.dump(asset, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=100)
+        for name, asset in assets.items()
+    }
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes what several charts share in full each time; Superset's files have no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Say that nothing becomes an alias."""
+        return True
+
+
+def write_bundle(output: Path, files: dict[str, str]) -> None:
+    """Write files below one folder to a ZIP file, the same ones to the same bytes."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(output, "w") as bundle:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(f"ott_compliance/{name}", date_time=ZIP_TIME)
+            # Set, because both depend on the platform.
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            bundle.writestr(entry, files[name])
+
+
+def main() -> int:
+    """Run the command line; the exit code is 1 when the bundle cannot be written."""
+    releases = Path(os.environ.get("OTT_RELEASE_PATH", PROJECT / "release"))
+    # Not resolved: a later release replaces what `current` points to.
+    release_file = (releases / RELEASE_FILE).absolute()
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="The environment variable OTT_RELEASE_PATH names the folder of the releases "
+        "(default: release/ in the project).",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=DEFAULT_OUTPUT,
+        metavar="FILE",
+        help="where to write the bundle (default: target/superset_dashboard.zip)",
+    )
+    parser.add_argument(
+        "--database-path",
+        default=str(release_file),
+        metavar="PATH",
+        help="absolute path of the published file as the Superset server sees it; go through "
+        "`current`, so that Superset follows new releases "
+        "(default: current/ott_compliance.duckdb in the folder of the releases)",
+    )
+    arguments = parser.parse_args()
+    if not arguments.database_path.startswith("/"):
+        parser.error("--database-path must be absolute: Superset runs in a folder of its own")
+    try:
+        write_bundle(
+            arguments.output, bundle_files(read_release(release_file), arguments.database_path)
+        )
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"Wrote {len(CHARTS)} charts to {arguments.output}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
