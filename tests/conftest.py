@@ -25,6 +25,11 @@ class Project:
     root: Path
 
     @property
+    def releases(self) -> Path:
+        """The folder of the releases."""
+        return self.root / "release"
+
+    @property
     def events_file(self) -> Path:
         """The seed that holds the raw events."""
         return self.root / "seeds" / "raw_compliance_events.csv"
@@ -84,6 +89,12 @@ def built_project(new_project) -> Project:
     result = project.dbt("--warn-error", "build")
     assert result.returncode == 0, result.stdout
     return project
+
+
+@pytest.fixture(scope="session")
+def release_file(built_project) -> Path:
+    """The published database of the seed build, under the path that clients use."""
+    return built_project.releases / "current" / "ott_compliance.duckdb"
 
 
 @pytest.fixture(scope="session")

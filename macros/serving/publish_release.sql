@@ -1,0 +1,96 @@
+{#- Publishes the marts as a release after a whole build without an error; otherwise says why not,
+    and what is still served. On engines other than DuckDB, clients read the schema itself. -#}
+{% macro publish_release(results) %}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed') -%}
+        {{- adapter.dispatch('publish_release')(results) -}}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro default__publish_release(results) %}
+{% endmacro %}
+
+{% macro duckdb__publish_release(results) %}
+    {%- set obstacle = reason_not_to_publish(results) -%}
+    {%- set request = {'marts': [] if obstacle else published_marts(), 'about': about_build(results)} -%}
+    {%- set answer = fromjson(run_query(
+        'select publish_release(' ~ dbt.string_literal(dbt.escape_single_quotes(tojson(request))) ~ ')'
+    ).rows[0][0]) -%}
+    {%- set served -%}
+        {%- if answer.served -%} Still served: release {{ answer.served }}.
+        {%- else -%} No release is served yet.
+        {%- endif -%}
+    {%- endset -%}
+    {%- if obstacle -%}
+        {%- do log('Nothing published: ' ~ obstacle ~ '. ' ~ served | trim, info=true) -%}
+    {%- elif answer.error -%}
+        {{- exceptions.raise_compiler_error(
+            'Nothing published. ' ~ answer.error | trim ~ ' ' ~ served | trim
+        ) -}}
+    {%- else -%}
+        {%- do log(
+            'Published ' ~ request.marts | length ~ ' marts (' ~ '%.1f' | format(answer.bytes / 1e6)
+            ~ ' MB) as ' ~ answer.release,
+            info=true
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+{#- What keeps a run from being published, to follow "Nothing published: ", or nothing. -#}
+{% macro reason_not_to_publish(results) %}
+    {%- set failed = results | selectattr('status', 'in', ['fail', 'error']) | list -%}
+    {%- set skipped = results | selectattr('status', 'in', ['skipped', 'partial success']) | list -%}
+    {%- set options = [] -%}
+    {%- for option in [
+        'select', 'exclude', 'selector', 'resource_types', 'exclude_resource_types', 'empty', 'sample'
+    ] if invocation_args_dict.get(option) -%}
+        {%- do options.append('--' ~ option | replace('_', '-')) -%}
+    {%- endfor -%}
+    {%- set took_part = results | map(attribute='node.unique_id') | list -%}
+    {%- set left_out = graph.nodes.values()
+        | selectattr('resource_type', 'in', ['seed', 'model', 'test'])
+        | rejectattr('unique_id', 'in', took_part)
+        | map(attribute='name') | sort -%}
+    {%- if flags.WHICH != 'build' -%}
+        {{- return('dbt ' ~ flags.WHICH ~ ' does not build and check everything, `dbt build` does') -}}
+    {%- elif failed or skipped -%}
+        {{- return(
+            failed | length ~ ' steps failed ('
+            ~ failed[:3] | map(attribute='node.name') | join(', ')
+            ~ (', ...' if failed | length > 3 else '') ~ '), '
+            ~ skipped | length ~ ' were skipped'
+        ) -}}
+    {%- elif options -%}
+        {{- return('a part of the project took part (' ~ options | join(', ') ~ ')') -}}
+    {%- elif left_out -%}
+        {{- return('these took no part: ' ~ left_out | join(', ')) -}}
+    {%- endif -%}
+{% endmacro %}
+
+{#- Names of the public models, without the row-level ones if `publish_row_level_marts` is false. -#}
+{% macro published_marts() %}
+    {%- set marts = [] -%}
+    {%- for model in graph.nodes.values()
+        if model.resource_type == 'model' and model.access == 'public'
+        and (var('publish_row_level_marts') or 'row_level' not in model.tags) -%}
+        {%- do marts.append(model.name) -%}
+    {%- endfor -%}
+    {{- return(marts | sort) -}}
+{% endmacro %}
+
+{#- What the manifest of a release says of the build that made it. -#}
+{% macro about_build(results) %}
+    {%- set checks = {'passed': [], 'warned': []} -%}
+    {%- for result in results if result.node.resource_type in ['test', 'unit_test'] -%}
+        {%- do checks['warned' if result.status == 'warn' else 'passed'].append(result.node.name) -%}
+    {%- endfor -%}
+    {{- return({
+        'dbt': {
+            'version': dbt_version,
+            'invocation_id': invocation_id,
+            'started_at': run_started_at.isoformat(timespec='seconds'),
+            'command': invocation_args_dict.get('invocation_command'),
+            'vars': invocation_args_dict.get('vars'),
+        },
+        'checks': checks,
+    }) -}}
+{% endmacro %}

@@ -1,0 +1,420 @@
+"""Releases of the marts: complete, checked, read-only copies that clients connect to.
+
+A release is a folder with `ott_compliance.duckdb` and `manifest.json`. The link `current` beside
+the releases points to the one that is served and is switched in one step, so that a reader sees
+either the old release or the new one. `dbt build` publishes; this command looks after the rest.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+
+import duckdb
+from tqdm import tqdm
+
+PROJECT = Path(__file__).resolve().parent.parent
+DATABASE = "ott_compliance.duckdb"
+MANIFEST = "manifest.json"
+CURRENT = "current"
+# Every DuckDB since 1.0 reads it.
+STORAGE_VERSION = "v1.0.0"
+KEPT_RELEASES = 3
+# Folders of a release that is not there yet, or on its way out; a killed run leaves them behind.
+BUILDING, REMOVING = ".building-", ".removing-"
+
+
+class ReleaseError(Exception):
+    """A sentence for the user: what is wrong with a release and what to do."""
+
+
+def release_folder() -> Path:
+    """Return the folder of the releases: OTT_RELEASE_PATH, or `release` in the project."""
+    return Path(os.environ.get("OTT_RELEASE_PATH") or PROJECT / "release").absolute()
+
+
+def list_releases(folder: Path) -> list[Path]:
+    """Return the folders of the releases that are there, oldest first."""
+    return sorted(
+        path.parent for path in folder.glob(f"[!.]*/{MANIFEST}") if path.parent.name != CURRENT
+    )
+
+
+def current_release(folder: Path) -> Path:
+    """Return the folder of the release that is served; raises ReleaseError when there is none."""
+    current = folder / CURRENT
+    if not current.exists():
+        raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
+    return current.resolve()
+
+
+def read_manifest(release: Path) -> dict:
+    """Return the manifest of a release; raises ReleaseError when it cannot be read."""
+    try:
+        return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReleaseError(
+            f"{release / MANIFEST} cannot be read ({error}). Roll back to another release."
+        ) from None
+
+
+def verify(release: Path) -> dict:
+    """Hold a release against its manifest, and return the manifest.
+
+    Compares the database file's SHA-256, and the rows and the checksum of every mart. Raises
+    ReleaseError with all that differs.
+    """
+    manifest = read_manifest(release)
+    database = release / DATABASE
+    try:
+        with duckdb.connect(database, read_only=True) as connection:
+            found = measure_marts(connection, list_marts(connection))
+        digest = sha256(database)
+    except (OSError, duckdb.Error) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleaseError(f"{database} cannot be read: {reason}") from None
+    expected = manifest["marts"]
+    problems = [f"{mart} is missing" for mart in sorted(expected.keys() - found.keys())]
+    problems += [
+        f"{mart} is not in the manifest" for mart in sorted(found.keys() - expected.keys())
+    ]
+    for mart in sorted(expected.keys() & found.keys()):
+        if found[mart]["rows"] != expected[mart]["rows"]:
+            problems.append(f"{mart} has {found[mart]['rows']} rows, not {expected[mart]['rows']}")
+        elif found[mart]["checksum"] != expected[mart]["checksum"]:
+            problems.append(f"{mart} has other values")
+    if not problems and digest != manifest["database"]["sha256"]:
+        problems.append("the file has changed, but no value in a mart")
+    if problems:
+        raise ReleaseError(
+            f"{release} does not match its manifest: {'; '.join(problems)}. "
+            "Roll back to another release."
+        )
+    return manifest
+
+
+def roll_back(folder: Path, name: str | None) -> Path:
+    """Serve an earlier release again, and return its folder.
+
+    Without a name, the newest one before the current. It is verified first; raises ReleaseError
+    when it does not match its manifest or is not there.
+    """
+    with lock(folder):
+        if name is None:
+            earlier = [r for r in list_releases(folder) if r.name < current_release(folder).name]
+            if not earlier:
+                raise ReleaseError(f"There is no earlier release in {folder}.")
+            release = earlier[-1]
+        else:
+            release = find_release(folder, name)
+        verify(release)
+        switch_to(release)
+    return release
+
+
+def find_release(folder: Path, name: str | None) -> Path:
+    """Return the folder of a release by its name, or of the current one without a name."""
+    if name is None:
+        return current_release(folder)
+    release = folder / name
+    if release.parent != folder or name == CURRENT or not (release / MANIFEST).is_file():
+        names = ", ".join(path.name for path in list_releases(folder)) or "none"
+        raise ReleaseError(f"There is no release {name} in {folder}; there are: {names}.")
+    return release
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection, folder: Path, marts: list[str], about: dict
+) -> Path:
+    """Copy marts into a new release, verify it, serve it, and return its folder.
+
+    `connection` is one of the work database that holds `marts` in its schema `marts`; `about` goes
+    into the manifest. Raises ReleaseError, and leaves what is served as it was, when the copy
+    cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock(folder):
+            remove_leftovers(folder)
+            created_at = datetime.now(UTC)
+            name = unused_name(folder, created_at)
+            building = folder / (BUILDING + name)
+            building.mkdir()
+            try:
+                copied = copy_marts(connection, marts, building / DATABASE)
+                write_manifest(building, name, created_at, copied, about)
+                make_durable(building)
+                verify(building)
+                release = building.rename(folder / name)
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+            switch_to(release)
+            remove_old_releases(folder)
+    except (OSError, duckdb.Error) as error:
+        raise ReleaseError(f"The release cannot be written to {folder}: {error}") from error
+    return release
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep others from changing the releases; raises ReleaseError when somebody else does."""
+    # Not there on Windows, where links need special rights, too; reading and checking work there.
+    import fcntl
+
+    if not folder.is_dir():
+        raise ReleaseError(f"There is no folder {folder}. Run `make build` first.")
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ReleaseError(
+                f"Process {file.read() or '?'} is publishing or rolling back in {folder}; "
+                "try again when it has ended."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def unused_name(folder: Path, created_at: datetime) -> str:
+    """Name a release by its time, so that names sort like times."""
+    stem = created_at.strftime("%Y%m%dT%H%M%S.%fZ")
+    if (folder / stem).exists():
+        raise ReleaseError(f"There already is a release {stem} in {folder}.")
+    return stem
+
+
+def copy_marts(
+    connection: duckdb.DuckDBPyConnection, marts: list[str], database: Path
+) -> dict[str, dict]:
+    """Copy marts with their comments into a new database file; return rows and checksum of each."""
+    source = connection.execute("select current_database()").fetchone()[0]
+    connection.execute(
+        f"attach {text(str(database))} as release (storage_version {text(STORAGE_VERSION)})"
+    )
+    try:
+        # One transaction reads all marts as they are at one moment.
+        connection.execute("begin")
+        connection.execute("create schema release.marts")
+        for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
+            connection.execute(
+                f"create table release.marts.{name(mart)} as "
+                f"select * from {name(source)}.marts.{name(mart)}"
+            )
+        for statement in comments(connection, source, marts):
+            connection.execute(statement)
+        copied = measure_marts(connection, marts)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    finally:
+        # Writes everything into the file and removes its log.
+        connection.execute("detach release")
+    return copied
+
+
+def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> Iterator[str]:
+    """Yield the statements that give the copies the comments of the originals."""
+    where = "database_name = ? and schema_name = 'marts' and comment is not null"
+    tables = connection.execute(
+        f"select table_name, comment from duckdb_tables() where {where}", [source]
+    ).fetchall()
+    columns = connection.execute(
+        f"select table_name, column_name, comment from duckdb_columns() where {where}", [source]
+    ).fetchall()
+    for table, comment in tables:
+        if table in marts:
+            yield f"comment on table release.marts.{name(table)} is {text(comment)}"
+    for table, column, comment in columns:
+        if table in marts:
+            yield f"comment on column release.marts.{name(table)}.{name(column)} is {text(comment)}"
+
+
+def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names of the tables of the schema `marts` in the connection's own database."""
+    rows = connection.execute(
+        "select table_name from duckdb_tables()"
+        " where database_name = current_database() and schema_name = 'marts' order by table_name"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def measure_marts(connection: duckdb.DuckDBPyConnection, marts: list[str]) -> dict[str, dict]:
+    """Return for each mart its number of rows and a checksum of its values, whatever their order.
+
+    The checksum is the sum of a hash of each row's values as text, so that every version of DuckDB
+    finds the same.
+    """
+    measured = {}
+    for mart in marts:
+        relation = f"marts.{name(mart)}"
+        columns = connection.execute(f"describe {relation}").fetchall()
+        values = ", ".join(
+            f"coalesce(cast({name(column[0])} as varchar), chr(30))" for column in columns
+        )
+        rows, checksum = connection.execute(
+            f"select count(*), sum(cast(md5_number_lower(concat_ws(chr(31), {values})) as hugeint))"
+            f" from {relation}"
+        ).fetchone()
+        measured[mart] = {"rows": rows, "checksum": str(checksum or 0)}
+    return measured
+
+
+def write_manifest(
+    building: Path, release: str, created_at: datetime, marts: dict[str, dict], about: dict
+) -> None:
+    """Write what the release holds and where it comes from."""
+    database = building / DATABASE
+    manifest = {
+        "release": release,
+        "created_at": created_at.isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "duckdb_version": duckdb.__version__,
+        **about,
+        "database": {
+            "file": DATABASE,
+            "storage_version": STORAGE_VERSION,
+            "bytes": database.stat().st_size,
+            "sha256": sha256(database),
+        },
+        "marts": marts,
+    }
+    (building / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def git_commit() -> str | None:
+    """Return the commit of the project, `-dirty` when files differ from it, None without git."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def make_durable(building: Path) -> None:
+    """Make the files of a release read-only and flush them to disk."""
+    for path in sorted(building.iterdir()):
+        path.chmod(0o444)
+        flush(path)
+    flush(building)
+
+
+def switch_to(release: Path) -> None:
+    """Point the link to what is served at a release, in one step."""
+    folder = release.parent
+    flush(folder)
+    link = folder / ".next"
+    link.unlink(missing_ok=True)
+    link.symlink_to(release.name)
+    link.replace(folder / CURRENT)
+    flush(folder)
+
+
+def remove_old_releases(folder: Path) -> None:
+    """Remove all but the newest releases and the one that is served."""
+    for release in list_releases(folder)[:-KEPT_RELEASES]:
+        if release != current_release(folder):
+            # Renamed first: a killed run leaves no release with a part of its files.
+            shutil.rmtree(release.rename(folder / (REMOVING + release.name)))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs have left behind."""
+    for pattern in (BUILDING, REMOVING):
+        for path in folder.glob(f"{pattern}*"):
+            shutil.rmtree(path)
+
+
+def flush(path: Path) -> None:
+    """Flush a file or the entries of a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def name(identifier: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Quote an SQL text."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def print_releases(folder: Path) -> None:
+    """Print the releases, newest first, with a star at the one that is served."""
+    served = current_release(folder)
+    for release in reversed(list_releases(folder)):
+        manifest = read_manifest(release)
+        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
+        print(
+            "*" if release == served else " ",
+            release.name,
+            f"{len(manifest['marts'])} marts",
+            f"{events:,} events" if events is not None else "without events",
+            f"{manifest['database']['bytes'] / 1e6:.1f} MB",
+            f"commit {manifest['git_commit'] or 'unknown'}",
+            sep="  ",
+        )
+
+
+def main() -> int:
+    """Run the command line; the exit code is 1 when a release is not as it should be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="The environment variable OTT_RELEASE_PATH names the folder of the releases"
+        " (default: release in the project).",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="list the releases, newest first; * is the one that is served")
+    for command, help_text, default in (
+        ("verify", "hold a release against its manifest", "the one that is served"),
+        ("rollback", "serve an earlier release again", "the newest one before the current"),
+    ):
+        subparser = commands.add_parser(command, help=help_text, description=help_text.capitalize())
+        subparser.add_argument("release", nargs="?", help=f"its name (default: {default})")
+    arguments = parser.parse_args()
+    folder = release_folder()
+    actions: dict[str, Callable[[], None]] = {
+        "list": lambda: print_releases(folder),
+        "verify": lambda: print(
+            verify(find_release(folder, arguments.release))["release"], "matches its manifest."
+        ),
+        "rollback": lambda: print("Now served:", roll_back(folder, arguments.release).name),
+    }
+    try:
+        actions[arguments.command]()
+    except (ReleaseError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""Only a whole build without a fault is published; releases can be checked and rolled back."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+import releases
+
+ROW_LEVEL = {"fct_compliance_events", "quarantined_compliance_events", "dim_users"}
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the command that looks after releases, on a folder."""
+    return subprocess.run(
+        [sys.executable, Path(releases.__file__), *arguments],
+        env={**os.environ, "OTT_RELEASE_PATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def all_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple]]:
+    """All rows of all marts, in a fixed order."""
+    return {
+        mart: connection.sql(f"from marts.{mart} order by all").fetchall()
+        for mart in releases.list_marts(connection)
+    }
+
+
+def all_comments(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
+    """Comments of all marts and their columns."""
+    return connection.sql("""
+        select table_name, null as column_name, comment
+        from duckdb_tables() where schema_name = 'marts'
+        union all
+        select table_name, column_name, comment
+        from duckdb_columns() where schema_name = 'marts'
+        order by all
+    """).fetchall()
+
+
+@pytest.fixture(scope="module")
+def manifest(built_project) -> dict:
+    return json.loads((built_project.releases / "current" / "manifest.json").read_text())
+
+
+@pytest.fixture
+def folder(built_project, tmp_path) -> Path:
+    """A folder of releases with the one of the seed build."""
+    copy = tmp_path / "release"
+    shutil.copytree(built_project.releases, copy, symlinks=True)
+    return copy
+
+
+@pytest.fixture
+def publish(built_project, folder, tmp_path):
+    """Return a function that publishes the seed build once more, and returns the release's name."""
+    work = tmp_path / "ott_build.duckdb"
+    shutil.copy(built_project.root / "ott_build.duckdb", work)
+
+    def publish_again(*statements: str) -> str:
+        with duckdb.connect(work) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            marts = releases.list_marts(connection)
+            return releases.publish(connection, folder, marts, {}).name
+
+    return publish_again
+
+
+# --- What a release holds ------------------------------------------------------------------------
+
+
+def test_a_release_holds_all_marts_with_their_comments(built_project, release_file):
+    with (
+        built_project.connect() as work,
+        duckdb.connect(release_file, read_only=True) as release,
+    ):
+        assert all_rows(release) == all_rows(work)
+        comments = all_comments(release)
+        assert comments == all_comments(work)
+        assert all(comment for *_, comment in comments)
+        schemas = release.sql("select distinct schema from (show all tables)").fetchall()
+        assert schemas == [("marts",)]
+        assert release.sql("select current_database()").fetchone() == ("ott_compliance",)
+
+
+def test_a_release_is_read_only_and_readable_by_old_clients(release_file):
+    for path in release_file.parent.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o444, path
+    assert {path.name for path in release_file.parent.iterdir()} == {
+        "ott_compliance.duckdb",
+        "manifest.json",
+    }
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{release_file}' as release (read_only)")
+        tags = connection.sql("select tags from duckdb_databases() where database_name = 'release'")
+        assert "v1.0.0" in str(tags.fetchone()[0])
+
+
+def test_the_manifest_says_what_was_built_how_and_what_was_checked(built_project, manifest):
+    with built_project.connect() as connection:
+        rows = {
+            mart: connection.sql(f"select count(*) from marts.{mart}").fetchone()[0]
+            for mart in releases.list_marts(connection)
+        }
+    assert {mart: measure["rows"] for mart, measure in manifest["marts"].items()} == rows
+    assert manifest["release"] == (built_project.releases / "current").resolve().name
+    assert manifest["dbt"]["command"] == "dbt --no-use-colors --warn-error build"
+    assert re.fullmatch(r"[0-9a-f-]{36}", manifest["dbt"]["invocation_id"])
+    run = json.loads((built_project.root / "target" / "run_results.json").read_text())
+    tests = [r for r in run["results"] if r["unique_id"].split(".")[0] in ("test", "unit_test")]
+    assert len(manifest["checks"]["passed"]) == len(tests) > 100
+    assert manifest["checks"]["warned"] == []
+
+
+def test_checksums_follow_values_not_the_order_of_rows():
+    with duckdb.connect() as connection:
+        connection.execute("create schema marts")
+
+        def checksum(rows: str) -> str:
+            connection.execute(
+                f"create or replace table marts.t as from (values {rows}) as t (a, b)"
+            )
+            return releases.measure_marts(connection, ["t"])["t"]["checksum"]
+
+        base = checksum("(1, 'x'), (2, null)")
+        assert checksum("(2, null), (1, 'x')") == base
+        others = [
+            "(1, 'x'), (2, '')",
+            "(1, 'x')",
+            "(1, 'x'), (2, null), (2, null)",
+            "(1, null), (2, 'x')",
+        ]
+        assert len({base, *map(checksum, others)}) == 5
+
+
+@pytest.fixture(scope="module")
+def part_project(built_project, new_project):
+    """A copy of the built project."""
+    project = new_project("part")
+    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
+    shutil.copytree(built_project.releases, project.releases, symlinks=True)
+    return project
+
+
+# --- What is published ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("run --select compliance_by_status", "dbt run does not build and check everything"),
+        ("test --select compliance_by_status", "dbt test does not build and check everything"),
+        ("build --select compliance_by_status", "a part of the project took part (--select)"),
+        ("build --exclude intermediate+", "a part of the project took part (--exclude)"),
+        ("build --resource-type seed", "took part (--resource-types)"),
+        ("build --empty --select compliance_by_status", "took part (--select, --empty)"),
+        ("build --exclude-resource-type unit_test model test", "(--exclude-resource-types)"),
+    ],
+)
+def test_a_part_of_a_build_publishes_nothing_and_says_so(arguments, reason, part_project):
+    before = sorted(part_project.releases.iterdir())
+    served = releases.current_release(part_project.releases).name
+    result = part_project.dbt(*arguments.split())
+    assert result.returncode == 0, result.stdout
+    message = re.search("Nothing published: .*", result.stdout)[0]
+    assert reason in message
+    assert message.endswith(f"Still served: release {served}.")
+    assert sorted(part_project.releases.iterdir()) == before
+
+
+def test_row_level_marts_can_be_left_out(built_project, new_project):
+    project = new_project("without_rows")
+    result = project.dbt("build", "--vars", "publish_row_level_marts: false")
+    assert result.returncode == 0, result.stdout
+    manifest = releases.verify(releases.current_release(project.releases))
+    everything = releases.read_manifest(releases.current_release(built_project.releases))
+    assert everything["marts"].keys() - manifest["marts"].keys() == ROW_LEVEL
+    assert manifest["dbt"]["vars"] == {"publish_row_level_marts": False}
+
+
+# --- Keeping, verifying, rolling back ------------------------------------------------------------
+
+
+def test_the_last_three_releases_are_kept_and_the_one_that_is_served(folder, publish):
+    first = releases.current_release(folder).name
+    names = [first, *(publish() for _ in range(3))]
+    assert [path.name for path in releases.list_releases(folder)] == names[1:]
+    assert releases.roll_back(folder, names[1]).name == names[1]
+    assert releases.current_release(folder).name == names[1]
+    names.append(publish())
+    assert [path.name for path in releases.list_releases(folder)] == names[2:]
+    assert releases.current_release(folder).name == names[-1]
+
+
+def test_an_old_release_that_is_served_is_kept(folder, publish):
+    first = releases.current_release(folder)
+    publish()
+    newest = folder / publish()
+    releases.roll_back(folder, first.name)
+    shutil.copytree(newest, folder / f"{newest.name}-copy")
+    releases.remove_old_releases(folder)
+    assert first.exists()
+    shutil.copytree(newest, folder / f"{newest.name}-other")
+    releases.remove_old_releases(folder)
+    assert len(releases.list_releases(folder)) == releases.KEPT_RELEASES + 1
+
+
+def test_leftovers_of_killed_runs_are_removed(folder, publish):
+    for name in (".building-x", ".removing-y"):
+        (folder / name).mkdir()
+        (folder / name / "ott_compliance.duckdb").write_text("half a file")
+    (folder / ".next").symlink_to("nowhere")
+    publish()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"current", ".lock", *(path.name for path in releases.list_releases(folder))}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("update marts.compliance_by_region set events = events + 1 where region = 'EU'",
+         "compliance_by_region has other values"),
+        ("delete from marts.fct_compliance_events where event_id = 17",
+         "fct_compliance_events has 4999 rows, not 5000"),
+        ("drop table marts.dim_users", "dim_users is missing"),
+        ("create table marts.extra as select 1 as one", "extra is not in the manifest"),
+        ("create schema other", "the file has changed, but no value in a mart"),
+    ],
+)  # fmt: skip
+def test_verify_names_what_differs(folder, damage, message):
+    database = releases.current_release(folder) / "ott_compliance.duckdb"
+    assert command(folder, "verify").returncode == 0
+    database.chmod(0o644)
+    with duckdb.connect(database) as connection:
+        connection.execute(damage)
+    result = command(folder, "verify")
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "ott_compliance.duckdb"])
+def test_verify_refuses_files_that_cannot_be_read(folder, file):
+    path = releases.current_release(folder) / file
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:100])
+    result = command(folder, "verify")
+    assert result.returncode == 1
+    assert f"{file} cannot be read" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_command_lists_verifies_and_rolls_back(folder, publish):
+    first = releases.current_release(folder).name
+    second = publish("delete from marts.fct_compliance_events where event_id = 17")
+    listing = command(folder, "list").stdout.splitlines()
+    assert [line.split()[:2] for line in listing] == [["*", second], [first, "26"]]
+    assert "4,999 events" in listing[0] and "5,000 events" in listing[1]
+    assert command(folder, "verify", first).returncode == 0
+    assert command(folder, "rollback").stdout == f"Now served: {first}\n"
+    assert releases.current_release(folder).name == first
+    result = command(folder, "rollback")
+    assert result.returncode == 1 and "There is no earlier release" in result.stderr
+    result = command(folder, "rollback", "yesterday")
+    assert result.returncode == 1 and f"there are: {first}, {second}" in result.stderr
+    assert command(folder, "rollback", second).returncode == 0
+    assert releases.current_release(folder).name == second
+
+
+def test_a_damaged_release_is_never_served_again(folder, publish):
+    first = releases.current_release(folder)
+    second = publish()
+    (first / "ott_compliance.duckdb").chmod(0o644)
+    (first / "ott_compliance.duckdb").write_bytes(b"")
+    result = command(folder, "rollback", first.name)
+    assert result.returncode == 1 and "cannot be read" in result.stderr
+    assert releases.current_release(folder).name == second
+
+
+def test_before_the_first_build_the_command_says_what_to_do(tmp_path):
+    for arguments in (["list"], ["verify"], ["rollback"]):
+        result = command(tmp_path / "release", *arguments)
+        assert result.returncode == 1
+        assert "Run `make build` first." in result.stderr
+        assert "Traceback" not in result.stderr
