@@ -200,7 +200,8 @@ def copy_marts(
     """Copy marts with their comments into a new database file; return rows and checksum of each."""
     source = connection.execute("select current_database()").fetchone()[0]
     connection.execute(
-        f"attach {text(str(database))} as release (storage_version {text(STORAGE_VERSION)})"
+        f"attach {text(str(database))} as release"
+        f" (read_write, storage_version {text(STORAGE_VERSION)})"
     )
     try:
         # One transaction reads all marts as they are at one moment.

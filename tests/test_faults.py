@@ -1,0 +1,378 @@
+"""Whatever happens to a build, readers keep a complete release, and the next build succeeds.
+
+The number of whole builds that are killed is small by default, because each costs two builds;
+OTT_TEST_BUILD_KILLS (`make test-faults`) sets it.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+import releases
+from conftest import DBT, clean_environment
+
+BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "3"))
+TIMED_PUBLISH_KILLS = 20
+PUBLISHES_WHILE_READING = 20
+
+# Publishes in a process of its own. With a number, the process kills itself at that operation on
+# the folder of the releases (they are counted by Python's audit events).
+PUBLISH = """
+import os, signal, sys
+from pathlib import Path
+import duckdb, releases
+
+work, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
+operations = 0
+
+def count(event, arguments):
+    global operations
+    if event == "open" or event.startswith(("os.", "shutil.")):
+        if any(str(argument).startswith(folder) for argument in arguments):
+            operations += 1
+            if operations == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+with duckdb.connect(work, read_only=True) as connection:
+    marts = releases.list_marts(connection)
+    print("publishing", flush=True)
+    sys.addaudithook(count)
+    releases.publish(connection, Path(folder), marts, {})
+"""
+
+# Reads until its input is closed. Each answer of a fresh connection must be of one release; a
+# connection that stays open must go on giving the answers of its own.
+READ = """
+import select, sys, duckdb
+
+def answers(connection):
+    return connection.execute('''
+        select (select count(*) from marts.fct_compliance_events),
+               (select sum(events) from marts.compliance_by_status),
+               (select sum(events) from marts.dim_users)
+    ''').fetchone()
+
+path, polls, seen = sys.argv[1], 0, set()
+with duckdb.connect() as patient:
+    patient.execute(f"attach '{path}' as release (read_only)")
+    patient.execute("use release")
+    first = answers(patient)
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with duckdb.connect(path, read_only=True) as connection:
+            counts = answers(connection)
+        assert len(set(counts)) == 1, f"a mix of releases: {counts}"
+        assert answers(patient) == first, "an open connection sees another release"
+        seen.add(counts)
+        polls += 1
+print(polls, len(seen))
+"""
+
+
+def served(folder: Path) -> str:
+    """Verify the release that is served, and return its name."""
+    return releases.verify(releases.current_release(folder))["release"]
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kill a process and its children, and wait for its end."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def project(built_project, new_project):
+    """A copy of the built project with its release, for builds that go wrong."""
+    project = new_project("faults")
+    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
+    shutil.copytree(built_project.releases, project.releases, symlinks=True)
+    return project
+
+
+@pytest.fixture
+def work(built_project, tmp_path) -> Path:
+    """A copy of the work database."""
+    return Path(shutil.copy(built_project.root / "ott_build.duckdb", tmp_path))
+
+
+@pytest.fixture
+def folder(built_project, tmp_path) -> Path:
+    """A folder with the release of the seed build."""
+    copy = tmp_path / "release"
+    shutil.copytree(built_project.releases, copy, symlinks=True)
+    return copy
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A folder on a file system of 5 MB, too small for a release; skips where it cannot be made."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", disk], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {made.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen:
+    """Start to publish in a process of its own, and wait until it begins."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUBLISH, work, folder, str(deadly)],
+        env={**clean_environment(), "PYTHONPATH": str(Path(releases.__file__).parent)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    assert process.stdout.readline() == "publishing\n"
+    return process
+
+
+def start_build(project) -> subprocess.Popen:
+    """Start a build in a process group of its own."""
+    return subprocess.Popen(
+        [DBT, "--no-use-colors", "build"],
+        cwd=project.root,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+
+
+# --- Killed ---------------------------------------------------------------------------------------
+
+
+def test_a_build_killed_at_any_moment_leaves_a_complete_release(project):
+    before = served(project.releases)
+    started = time.monotonic()
+    assert project.dbt("build").returncode == 0
+    duration = time.monotonic() - started
+    assert served(project.releases) > before
+    for moment in range(BUILD_KILLS):
+        before = served(project.releases)
+        process = start_build(project)
+        time.sleep(duration * (moment + 0.5) / BUILD_KILLS)
+        kill(process)
+        after_kill = served(project.releases)
+        assert after_kill >= before
+        result = project.dbt("build")
+        assert result.returncode == 0, result.stdout
+        assert served(project.releases) > after_kill
+
+
+def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, folder):
+    operation, survived = 0, []
+    while True:
+        operation += 1
+        before = served(folder)
+        process = start_publish(work, folder, deadly=operation)
+        if process.wait(timeout=60) == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+        survived.append(served(folder) != before)
+    # The first kills come before the switch, the last ones after it.
+    assert survived == sorted(survived) and {*survived} == {False, True}
+    assert len(survived) >= 15
+    assert served(folder) > before
+    assert not [*folder.glob(".building-*"), *folder.glob(".removing-*")]
+
+
+def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
+    started = time.monotonic()
+    assert start_publish(work, folder).wait(timeout=60) == 0
+    duration = time.monotonic() - started
+    moments = random.Random(7)
+    for _ in range(TIMED_PUBLISH_KILLS):
+        before = served(folder)
+        process = start_publish(work, folder)
+        time.sleep(moments.uniform(0, duration))
+        kill(process)
+        assert served(folder) >= before
+    before = served(folder)
+    assert start_publish(work, folder).wait(timeout=60) == 0
+    assert served(folder) > before
+
+
+# --- Failing --------------------------------------------------------------------------------------
+
+# What is broken in each layer, and the check that notices.
+BROKEN = {
+    "raw": ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
+    "staging": (
+        "models/staging/stg_compliance_events.sql",
+        r"upper\(",
+        "lower(",
+        "stg_compliance_events",
+    ),
+    "intermediate": (
+        "seeds/raw_compliance_events.csv",
+        r"(?m)^(\d+),[^,]*,(.*)$",
+        r"\1,yesterday,\2",
+        "quarantined_share_is_acceptable",
+    ),
+    "marts": (
+        "models/marts/breakdowns/compliance_by_region.sql",
+        r"\Z",
+        "\nwhere region <> 'EU'\n",
+        "compliance_by_region",
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", BROKEN)
+def test_a_failing_check_in_any_layer_publishes_nothing(layer, project):
+    file, pattern, replacement, check = BROKEN[layer]
+    before = served(project.releases)
+    path = project.root / file
+    sound = path.read_text()
+    broken = re.sub(pattern, replacement, sound, count=0 if layer == "intermediate" else 1)
+    assert broken != sound
+    path.write_text(broken)
+    result = project.dbt("build")
+    path.write_text(sound)
+    assert result.returncode == 1
+    message = re.search("Nothing published: .*", result.stdout)[0]
+    assert check in message and message.endswith(f"Still served: release {before}.")
+    assert served(project.releases) == before
+
+
+def test_after_all_failures_the_next_build_succeeds(project):
+    before = served(project.releases)
+    result = project.dbt("build")
+    assert result.returncode == 0, result.stdout
+    assert served(project.releases) > before
+
+
+def test_a_full_disk_leaves_what_is_served(project, small_disk):
+    result = project.dbt("build", OTT_RELEASE_PATH=str(small_disk))
+    assert result.returncode == 1
+    assert f"The release cannot be written to {small_disk}" in result.stdout
+    assert "No release is served yet." in result.stdout
+    assert not list(small_disk.glob("*/"))
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    with duckdb.connect(project.root / "ott_build.duckdb", read_only=True) as connection:
+        releases.publish(connection, small_disk, releases.list_marts(connection), {})
+    before = served(small_disk)
+    subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
+    with duckdb.connect(project.root / "ott_build.duckdb", read_only=True) as connection:
+        marts = releases.list_marts(connection)
+        with pytest.raises(releases.ReleaseError, match="cannot be written"):
+            releases.publish(connection, small_disk, marts, {})
+        assert served(small_disk) == before
+        subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+        releases.publish(connection, small_disk, marts, {})
+    assert served(small_disk) > before
+
+
+def test_a_full_disk_under_the_work_database_leaves_what_is_served(project, small_disk):
+    before = served(project.releases)
+    result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
+    assert result.returncode != 0
+    assert served(project.releases) == before
+
+
+def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    with duckdb.connect(work, read_only=True) as connection:
+        marts = releases.list_marts(connection)
+        releases.publish(connection, small_disk, marts, {})
+        before = served(small_disk)
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+        with pytest.raises(releases.ReleaseError, match="cannot be written"):
+            releases.publish(connection, small_disk, marts, {})
+        assert served(small_disk) == before
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+        releases.publish(connection, small_disk, marts, {})
+    assert served(small_disk) > before
+
+
+def test_the_second_of_two_builds_says_who_is_building(project):
+    before = served(project.releases)
+    first = start_build(project)
+    try:
+        while True:
+            assert first.poll() is None
+            time.sleep(0.2)
+            try:
+                duckdb.connect(project.root / "ott_build.duckdb", read_only=True).close()
+            except duckdb.IOException:
+                break
+        second = project.dbt("build", "--target-path", "target_of_second")
+        assert second.returncode != 0
+        assert re.search(rf"Conflicting lock is held in .*\(PID {first.pid}\)", second.stdout)
+        assert "Traceback" not in second.stdout
+        assert served(project.releases) == before
+        output, _ = first.communicate(timeout=300)
+        assert first.returncode == 0, output
+    finally:
+        if first.poll() is None:
+            kill(first)
+    assert served(project.releases) > before
+
+
+def test_the_second_of_two_publishers_says_who_is_publishing(work, folder):
+    with releases.lock(folder):
+        with duckdb.connect(work, read_only=True) as connection:
+            marts = releases.list_marts(connection)
+            with pytest.raises(releases.ReleaseError, match=f"Process {os.getpid()} is publishing"):
+                releases.publish(connection, folder, marts, {})
+        with pytest.raises(releases.ReleaseError, match="is publishing or rolling back"):
+            releases.roll_back(folder, None)
+
+
+# --- Readers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(folder) -> Iterator[subprocess.Popen]:
+    """A process that reads all the time."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(READ), folder / "current" / releases.DATABASE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, capsys):
+    with duckdb.connect(work) as connection:
+        marts = releases.list_marts(connection)
+        for number in range(PUBLISHES_WHILE_READING):
+            connection.execute(f"""
+                begin;
+                create or replace temp table lost as
+                    from marts.fct_compliance_events order by event_id limit {number + 1};
+                delete from marts.fct_compliance_events
+                    where event_id in (select event_id from lost);
+                update marts.compliance_by_status set events = events
+                    - (select count(*) from lost where lost.status = compliance_by_status.status);
+                update marts.dim_users set events = events
+                    - (select count(*) from lost where lost.user_id = dim_users.user_id);
+                commit;
+            """)
+            releases.publish(connection, folder, marts, {})
+    result = project.dbt("build", OTT_RELEASE_PATH=str(folder))
+    assert result.returncode == 0, result.stdout
+    output, errors = reader.communicate("stop", timeout=60)
+    assert reader.returncode == 0, errors
+    polls, releases_seen = map(int, output.split())
+    with capsys.disabled():
+        print(f" [{polls} polls, {releases_seen} releases seen]", end="")
+    assert polls > 100 and releases_seen > PUBLISHES_WHILE_READING / 2
