@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import psycopg
@@ -22,7 +21,6 @@ import releases
 from psycopg import sql
 from tqdm import tqdm
 
-DATABASE_FILE = "ott_compliance.duckdb"
 SOURCE_SCHEMA = "marts"
 NEXT = "__next"
 BATCH_ROWS = 10_000
@@ -69,8 +67,8 @@ what is kept:
 
 what is not:
   Postgres text cannot hold the character NUL; it arrives as U+FFFD. There are no keys, and indexes
-  made on the old tables are gone. The copy refuses to go on where replacing the old tables would
-  break a view that reads them, or lose row security.
+  and triggers made on the old tables are gone. The copy refuses to go on where replacing the old
+  tables would break a view that reads them, or lose row security.
 
 rights:
   The user must own the schema and its tables, or, for a schema that is not there yet, have the
@@ -103,7 +101,7 @@ class Column:
     @property
     def expression(self) -> str:
         """SQL for DuckDB that reads the column as Postgres can store it."""
-        name = '"' + self.name.replace('"', '""') + '"'
+        name = releases.name(self.name)
         return f"replace({name}, chr(0), chr(65533))" if self.type == "VARCHAR" else name
 
 
@@ -170,14 +168,18 @@ def read_tables(source: duckdb.DuckDBPyConnection) -> list[Table]:
 
 
 def _count(source: duckdb.DuckDBPyConnection, table: str) -> int:
-    return source.execute(f'select count(*) from {SOURCE_SCHEMA}."{table}"').fetchone()[0]
+    return source.execute(f"select count(*) from {_relation(table)}").fetchone()[0]
 
 
 def _batches(source: duckdb.DuckDBPyConnection, table: Table) -> Iterator[list[tuple]]:
     expressions = ", ".join(column.expression for column in table.columns)
-    result = source.execute(f'select {expressions} from {SOURCE_SCHEMA}."{table.name}"')
+    result = source.execute(f"select {expressions} from {_relation(table.name)}")
     while rows := result.fetchmany(BATCH_ROWS):
         yield rows
+
+
+def _relation(table: str) -> str:
+    return f"{SOURCE_SCHEMA}.{releases.name(table)}"
 
 
 # --- the copy ------------------------------------------------------------------------------------
@@ -211,7 +213,8 @@ def copy_release(
             for table in tables:
                 progress.set_description(table.name)
                 _copy_table(source, target, schema, table, progress)
-        _swap(target, schema, tables, old, patience)
+            progress.set_description("replacing the old tables")
+            _swap(target, schema, tables, old, patience)
     return tables
 
 
@@ -233,7 +236,7 @@ def _take_over_schema(
         target.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
     relations = dict(
         target.execute(
-            "select relname, oid from pg_class where relnamespace = %s::regnamespace",
+            "select relname, oid from pg_class where relnamespace = %s::regnamespace order by 1",
             [sql.Identifier(schema).as_string(target)],
         ).fetchall()
     )
@@ -253,7 +256,7 @@ def _take_over_schema(
 
 
 def _refuse_to_break(target: psycopg.Connection, old: dict[str, int]) -> None:
-    """Find before the copy what would stop the swap after it."""
+    """Raise CopyError if somebody has built on the old tables: at once, and again when locked."""
     oids = list(old.values())
     view = target.execute(
         """
@@ -334,6 +337,7 @@ def _swap(
     if old:
         old_names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
         _lock(target, old_names, list(old.values()), patience)
+        _refuse_to_break(target, old)
         grants = _grants(target, list(old.values()))
         target.execute(sql.SQL("drop table {}").format(old_names))
     for table in tables:
@@ -444,7 +448,7 @@ def _give_grants(
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Copy a release into a Postgres schema, whole or not at all, "
+        description="Copy a release into a Postgres schema, whole or not at all,\n"
         "in place of the release that was copied there before.",
         epilog=HELP_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -454,7 +458,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--schema", default="marts", help="schema to write (default: marts)")
     parser.add_argument(
-        "--release", default="current", metavar="NAME", help="release to copy (default: current)"
+        "--release", metavar="NAME", help="release to copy (default: the one that is served)"
     )
     parser.add_argument(
         "--wait",
@@ -464,13 +468,6 @@ def _parse_arguments() -> argparse.Namespace:
         help="how long to wait for readers of the old tables to finish (default: 300)",
     )
     return parser.parse_args()
-
-
-def _verified_release(name: str) -> Path:
-    # Resolved once: another release may become the current one while this one is copied.
-    release = (releases.release_folder() / name).resolve()
-    releases.verify(release)
-    return release
 
 
 def _connect(dsn: str) -> psycopg.Connection:
@@ -501,17 +498,20 @@ def _reason(error: psycopg.Error) -> str:
                 "its tables, or have CREATE on the database for a schema that is not there yet."
             )
         case _:
-            return f"Postgres stopped the copy: {_first_line(error)}; nothing has changed."
+            # Not "nothing has changed": a connection can be lost while it says that it is done.
+            return f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
 
 
 def main() -> int:
-    """Run the command line; the exit code is 1 when nothing was copied."""
+    """Run the command line; the exit code is 1 on an error, 130 when interrupted."""
     arguments = _parse_arguments()
     started = time.monotonic()
     try:
-        release = _verified_release(arguments.release)
+        # Looked up once: another release may become the one that is served during the copy.
+        release = releases.find_release(releases.release_folder(), arguments.release)
+        releases.verify(release)
         with (
-            duckdb.connect(release / DATABASE_FILE, read_only=True) as source,
+            duckdb.connect(release / releases.DATABASE, read_only=True) as source,
             _connect(arguments.dsn) as target,
         ):
             database = target.info.dbname
@@ -526,7 +526,7 @@ def main() -> int:
         print(f"The release cannot be read: {_first_line(error)}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; nothing has changed.", file=sys.stderr)
+        print("Stopped; nothing is half done.", file=sys.stderr)
         return 130
     rows = sum(table.rows for table in tables)
     print(
