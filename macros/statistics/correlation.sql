@@ -1,5 +1,6 @@
 {#- CTEs that end in `ranked`: the metrics, and for each a column <metric>_rank with its rank, ties at
-    their average. Ranks are counted per distinct value, so that no engine has to sort all rows. -#}
+    their average; both null where the metric does not vary. Ranks are counted per distinct value,
+    so that no engine has to sort all rows. -#}
 {% macro average_rank_ctes(relation, metrics) -%}
 {%- for metric in metrics %}
 {{ metric }}_counts as (
@@ -13,6 +14,7 @@
 {{ metric }}_ranks as (
     select
         {{ metric }},
+        count(*) over () > 1 as varies,
         cast(sum(copies) over (order by {{ metric }}) as double) - (copies - 1) / 2.0 as average_rank
     from {{ metric }}_counts
 ),
@@ -20,18 +22,19 @@
 ranked as (
     select
         {%- for metric in metrics %}
-        {{ relation }}.{{ metric }},
+        {{ metric }}_ranks.{{ metric }},
         {{ metric }}_ranks.average_rank as {{ metric }}_rank{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ relation }}
     {%- for metric in metrics %}
-    inner join {{ metric }}_ranks on {{ relation }}.{{ metric }} = {{ metric }}_ranks.{{ metric }}
+    left join {{ metric }}_ranks
+        on {{ relation }}.{{ metric }} = {{ metric }}_ranks.{{ metric }} and {{ metric }}_ranks.varies
     {%- endfor %}
 )
 {%- endmacro %}
 
 {#- Query for one row a pair of metrics: Pearson's and Spearman's coefficient, null when one of the
-    two does not vary (engines answer null or nan). -#}
+    two does not vary (of a constant, engines answer null or nan; of nulls, null). -#}
 {% macro correlate_pairs(ranked, metrics) -%}
     {%- set selects = [] -%}
     {%- for metric_x in metrics -%}
@@ -41,14 +44,8 @@ ranked as (
         '{{ metric_x }}' as metric_x,
         '{{ metric_y }}' as metric_y,
         count(*) as events,
-        case
-            when min({{ metric_x }}) < max({{ metric_x }}) and min({{ metric_y }}) < max({{ metric_y }})
-                then corr({{ metric_x }}, {{ metric_y }})
-        end as pearson,
-        case
-            when min({{ metric_x }}) < max({{ metric_x }}) and min({{ metric_y }}) < max({{ metric_y }})
-                then corr({{ metric_x }}_rank, {{ metric_y }}_rank)
-        end as spearman
+        corr({{ metric_x }}, {{ metric_y }}) as pearson,
+        corr({{ metric_x }}_rank, {{ metric_y }}_rank) as spearman
     from {{ ranked }}
             {%- endset -%}
             {%- do selects.append(select) -%}

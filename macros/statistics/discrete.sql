@@ -16,8 +16,8 @@
     ) }} / {{ n }}
 {%- endmacro %}
 
-{#- The deviance x ln(x / mean) + mean - x, for x, mean > 0, without cancellation where the two are
-    close (Loader, 2000). -#}
+{#- The deviance x ln(x / mean) + mean - x, for x >= 0, without cancellation where the two are close
+    (Loader, 2000); it is mean where x is 0. -#}
 {% macro deviance(x, mean) -%}
     {%- set v = '((' ~ x ~ '-' ~ mean ~ ')/(' ~ x ~ '+' ~ mean ~ '))' -%}
     case
@@ -27,6 +27,7 @@
                 v ~ '*' ~ v,
                 [1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15, 1 / 17]
             ) }}
+        when {{ x }} = 0 then {{ mean }}
         else {{ x }} * ln({{ x }} / {{ mean }}) + {{ mean }} - {{ x }}
     end
 {%- endmacro %}
@@ -47,19 +48,17 @@
 {% macro binomial_probability(
     trials, successes, failures, expected_successes, expected_failures
 ) -%}
-    case
-        when {{ trials }} = 0 then 1
-        when {{ successes }} = 0
-            then exp(-({{ deviance(trials, expected_failures) }}) - {{ expected_successes }})
-        when {{ failures }} = 0
-            then exp(-({{ deviance(trials, expected_successes) }}) - {{ expected_failures }})
+    exp(
+        -({{ deviance(successes, expected_successes) }})
+        - ({{ deviance(failures, expected_failures) }})
+    )
+    * case
+        when {{ successes }} = 0 or {{ failures }} = 0 then 1
         else
             exp(
                 ({{ stirling_error(trials) }})
                 - ({{ stirling_error(successes) }})
                 - ({{ stirling_error(failures) }})
-                - ({{ deviance(successes, expected_successes) }})
-                - ({{ deviance(failures, expected_failures) }})
             )
             * sqrt({{ trials }} / (6.283185307179586477 * {{ successes }} * {{ failures }}))
     end

@@ -1,10 +1,10 @@
 {#- Probability that a standard normal deviate lies farther from zero than z, on either side: the
-    complementary error function of abs(z) / sqrt(2) by the rational approximations of Cody (1969),
-    to a relative error of 1e-15. `z` should be a column: it stands in the expression many times. -#}
+    complementary error function of x = abs(z) / sqrt(2) by the rational approximations of Cody
+    (1969), to a relative error of 1e-15. `z` should be a column: it stands in the expression many
+    times. -#}
 {% macro normal_two_sided_p(z) -%}
     {%- set x = '(abs(' ~ z ~ ')*0.70710678118654752440)' -%}
-    {%- set square = '(0.5*' ~ z ~ '*' ~ z ~ ')' -%}
-    {%- set inverse_square = '(2/(' ~ z ~ '*' ~ z ~ '))' -%}
+    {%- set square = z ~ '*' ~ z -%}
     case
         when {{ x }} <= 0.46875 then
             1 - {{ x }} * {{ rational(
@@ -12,26 +12,29 @@
                 [3.20937758913846947e3, 3.77485237685302021e2, 1.13864154151050156e2,
                  3.16112374387056560e0, 1.85777706184603153e-1],
                 [2.84423683343917062e3, 1.28261652607737228e3, 2.44024637934444173e2,
-                 2.36012909523441209e1, 1e0]
+                 2.36012909523441209e1, 1e0],
+                scale=1 / 2
             ) }}
         when {{ x }} <= 4 then
-            exp(-{{ square }}) * {{ rational(
-                x,
+            exp(-0.5*{{ square }}) * {{ rational(
+                'abs(' ~ z ~ ')',
                 [1.23033935479799725e3, 2.05107837782607147e3, 1.71204761263407058e3,
                  8.81952221241769090e2, 2.98635138197400131e2, 6.61191906371416295e1,
                  8.88314979438837594e0, 5.64188496988670089e-1, 2.15311535474403846e-8],
                 [1.23033935480374942e3, 3.43936767414372164e3, 4.36261909014324716e3,
                  3.29079923573345963e3, 1.62138957456669019e3, 5.37181101862009858e2,
-                 1.17693950891312499e2, 1.57449261107098347e1, 1e0]
+                 1.17693950891312499e2, 1.57449261107098347e1, 1e0],
+                scale=0.5 ** 0.5
             ) }}
         else
-            exp(-{{ square }}) / {{ x }} * (
-                0.56418958354775628695 - {{ inverse_square }} * {{ rational(
-                    inverse_square,
+            exp(-0.5*{{ square }}) / {{ x }} * (
+                0.56418958354775628695 - 2/({{ square }}) * {{ rational(
+                    '1/(' ~ square ~ ')',
                     [6.58749161529837803e-4, 1.60837851487422766e-2, 1.25781726111229246e-1,
                      3.60344899949804439e-1, 3.05326634961232344e-1, 1.63153871373020978e-2],
                     [2.33520497626869185e-3, 6.05183413124413191e-2, 5.27905102951428412e-1,
-                     1.87295284992346725e0, 2.56852019228982242e0, 1e0]
+                     1.87295284992346725e0, 2.56852019228982242e0, 1e0],
+                    scale=2
                 ) }}
             )
     end

@@ -1,4 +1,9 @@
-{% set confidence_z, power_z = confidence_z(), power_z() %}
+{# The last one is that of the smallest p-value among the dimensions. #}
+{% set confidence_z, power_z, dimension_z = normal_quantiles([
+    (1 + var('confidence_level')) / 2,
+    var('power'),
+    1 - var('alpha') / (tested_dimensions() | length),
+]) %}
 
 with member_counts as (
     select * from {{ ref('int_violation_counts') }}
@@ -83,10 +88,7 @@ powered as (
     select
         *,
         {{ normal_quantile('member_level') }} as critical_z,
-        {{ chi_square_quantile(
-            evaluated(normal_quantile(1 - var('alpha') / (tested_dimensions() | length))),
-            'degrees_of_freedom'
-        ) }} as critical_chi_square
+        {{ chi_square_quantile(dimension_z, 'degrees_of_freedom') }} as critical_chi_square
     from adjusted
 ),
 

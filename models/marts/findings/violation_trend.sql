@@ -1,6 +1,10 @@
 {# The trend is one more test beside those of the dimensions. #}
 {% set tests = tested_dimensions() | length + 1 %}
-{% set confidence_z = confidence_z() %}
+{% set confidence_z, power_z, critical_z = normal_quantiles([
+    (1 + var('confidence_level')) / 2,
+    var('power'),
+    1 - var('alpha') / (2 * tests),
+]) %}
 
 with days as (
     select * from {{ ref('int_days') }}
@@ -78,8 +82,7 @@ trend as (
         change_per_week,
         change_per_week - {{ confidence_z }} * clustered_error as change_per_week_low,
         change_per_week + {{ confidence_z }} * clustered_error as change_per_week_high,
-        ({{ evaluated(normal_quantile(1 - var('alpha') / (2 * tests))) }} + {{ power_z() }})
-        * nullif(clustered_error, 0) as detectable_change,
+        ({{ critical_z }} + {{ power_z }}) * nullif(clustered_error, 0) as detectable_change,
         p_value,
         case when clustered_p_value is not null then least(1.0, {{ tests }} * clustered_p_value) end
             as p_adjusted,
