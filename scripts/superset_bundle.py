@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -20,10 +19,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import duckdb
 import yaml
+from releases import CURRENT, DATABASE, PROJECT, release_folder
 
-PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_OUTPUT = PROJECT / "target" / "superset_dashboard.zip"
-RELEASE_FILE = Path("current") / "ott_compliance.duckdb"
+RELEASE_FILE = Path(CURRENT) / DATABASE
 SCHEMA = "marts"
 # Identifiers derive from names below this one; another one would double everything on import.
 NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
@@ -31,7 +30,7 @@ NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 PERCENT = ",.1%"
-PERCENTAGE_POINTS = "+,.2%"
+SIGNED_PERCENT = "+,.2%"
 COUNT = ",d"
 # How a column is written in tables, wherever it occurs.
 NUMBER_FORMATS = {
@@ -42,29 +41,46 @@ NUMBER_FORMATS = {
     "violation_rate_low": PERCENT,
     "violation_rate_high": PERCENT,
     "shrunk_violation_rate": PERCENT,
-    "change_per_week": PERCENTAGE_POINTS,
-    "change_per_week_low": PERCENTAGE_POINTS,
-    "change_per_week_high": PERCENTAGE_POINTS,
+    "change_per_week": SIGNED_PERCENT,
+    "change_per_week_low": SIGNED_PERCENT,
+    "change_per_week_high": SIGNED_PERCENT,
     "p_adjusted": ",.3f",
     "user_id": "d",  # a name, not a quantity
 }
 
-# Apart from the statuses' colours, which come from the release, and from each other in lightness.
-INTERVAL = "interval"
-BELOW_INTERVAL = "below the interval"
+# Where the column's name would leave the unit open.
+HEADINGS = {
+    "change_per_week": "percentage points per week",
+    "change_per_week_low": "low",
+    "change_per_week_high": "high",
+}
+
+# Labels of what the charts draw. The invisible part below an interval comes first by its name.
+RATE = "rate"
+BELOW_INTERVAL = "interval from"
+INTERVAL = "interval width"
+LOWER_LIMIT = "lower control limit"
+UPPER_LIMIT = "upper control limit"
+CENTER_LINE = "mean of all days"
+SEVEN_DAYS = "mean of 7 days"
+
+# None is the colour of a status, which the release gives, and all differ in lightness.
 LABEL_COLORS = {
     "differs": "#AA3377",
     "no_evidence": "#555555",
     "too_few": "#999999",
-    INTERVAL: "#CFE3EF",
     BELOW_INTERVAL: "transparent",
+    INTERVAL: "#CFE3EF",
     "outside the limits": "#AA3377",
     "within the limits": "#555555",
-    "not judged": "#AAAAAA",
-    "control limits": "#9BB8C9",
-    "mean of all days": "#9BB8C9",
-    "7 days": "#000000",
-    "users": "#6F7F8F",
+    "not judged": "#999999",
+    LOWER_LIMIT: "#8CB3CB",
+    UPPER_LIMIT: "#8CB3CB",
+    CENTER_LINE: "#BBBBBB",
+    SEVEN_DAYS: "#000000",
+    "low": "#D9D2E9",
+    "medium": "#9A86C4",
+    "high": "#54278F",
 }
 
 
@@ -131,6 +147,15 @@ def sql_column(expression: str, label: str) -> dict[str, Any]:
     return {"expressionType": "SQL", "sqlExpression": expression, "label": label}
 
 
+def in_order(member: str) -> dict[str, Any]:
+    """Return a column that shows the member, and that Superset sorts by `display_order`.
+
+    Superset orders an axis by its labels. A zero-width space comes after the letters of most
+    scripts, so the more of them stand in front, the later a label comes; nobody sees them.
+    """
+    return sql_column(f"REPEAT(CHR(8203), display_order) || {member}", f"{member} in order")
+
+
 def table(
     name: str, source: str, columns: Iterable[str], order: str, description: str = ""
 ) -> Chart:
@@ -156,9 +181,10 @@ def table(
             "allow_rearrange_columns": False,
             "table_timestamp_format": "%Y-%m-%d",
             "column_config": {
-                column: {"d3NumberFormat": NUMBER_FORMATS[column], "horizontalAlign": "right"}
-                for column in columns
-                if column in NUMBER_FORMATS
+                column: {"d3NumberFormat": number_format, "horizontalAlign": "right"}
+                | ({"customColumnName": HEADINGS[column]} if column in HEADINGS else {})
+                for column, number_format in NUMBER_FORMATS.items()
+                if column in columns
             },
         },
     )
@@ -176,17 +202,20 @@ def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: list | None =
     }
 
 
-def rate_axis(x_title: str) -> dict[str, Any]:
-    """Return the settings of a chart of rates: percent from 0, all of the data in sight."""
+def percent_axis(title: str) -> dict[str, Any]:
+    """Return the settings of a chart of fractions."""
+    return axis(title, PERCENT)
+
+
+def axis(title: str, number_format: str) -> dict[str, Any]:
+    """Return the settings of a chart whose axis begins at 0 and holds all of the data."""
     return {
-        "y_axis_format": PERCENT,
+        "y_axis_format": number_format,
         "y_axis_bounds": [0, None],
         "truncateYAxis": False,
         "truncateXAxis": False,
-        "x_axis_title": x_title,
-        "x_axis_title_margin": 30,
         "xAxisLabelInterval": "0",
-        "y_axis_title": "Violation rate",
+        "y_axis_title": title,
         "y_axis_title_margin": 50,
         "y_axis_title_position": "Left",
         "show_legend": True,
@@ -197,6 +226,33 @@ def rate_axis(x_title: str) -> dict[str, Any]:
         "color_scheme": "supersetColors",
         "annotation_layers": [],
     }
+
+
+def bars(name: str, source: str, member: str, measure: str, scale: dict[str, Any]) -> Chart:
+    """Return a bar for each member, in the member's own colour and with its number."""
+    metric = value_of(measure)
+    return Chart(
+        name=name,
+        table=source,
+        viz_type="echarts_timeseries_bar",
+        columns=(member, measure, "display_order"),
+        description="",
+        queries=(query([in_order(member), member], [metric]),),
+        params={
+            **scale,
+            "x_axis": in_order(member),
+            # For the colours: Superset gives one to each group.
+            "groupby": [member],
+            "metrics": [metric],
+            "stack": "Stack",
+            "show_value": True,
+            "only_total": True,
+            "show_legend": False,
+            "orientation": "vertical",
+            "row_limit": 1000,
+            "truncate_metric": True,
+        },
+    )
 
 
 def mixed(
@@ -240,20 +296,19 @@ def mixed(
     )
 
 
-def intervals(title: str, source: str, member: str, ordinal: bool = False) -> tuple[Chart, Chart]:
+def intervals(title: str, source: str, member: str, ordered: bool = True) -> tuple[Chart, Chart]:
     """Return how the members of a breakdown compare: as a chart, and as a table with verdicts.
 
-    Superset has no error bars. A bar that floats from the lower to the upper bound, drawn on an
-    invisible one, is the interval; a dot is the rate, and its colour the verdict. Superset orders
-    an axis by its labels, hence ordinal members carry their position.
+    Superset has no error bars. A bar that floats from the lower to the upper bound, on top of an
+    invisible one, is the interval; a dot is the rate, and its colour the verdict. `ordered` says
+    that the order of the members is a column, because that of their names means nothing.
     """
-    x_axis = sql_column(f"display_order || ' ' || {member}", member) if ordinal else member
-    order = () if not ordinal else ("display_order",)
+    order = "display_order" if ordered else member
     bounds = ("violation_rate_low", "violation_rate_high")
     chart = mixed(
         name=f"Violation rate by {title}",
         source=source,
-        x_axis=x_axis,
+        x_axis=in_order(member) if ordered else member,
         first=(
             [
                 value_of("violation_rate_low", BELOW_INTERVAL),
@@ -261,32 +316,33 @@ def intervals(title: str, source: str, member: str, ordinal: bool = False) -> tu
             ],
             [],
         ),
-        second=([value_of("violation_rate")], ["verdict"]),
-        columns=(member, *order, "violation_rate", *bounds, "verdict"),
+        second=([value_of("violation_rate", RATE)], ["verdict"]),
+        columns=(member, *dict.fromkeys((order, "violation_rate", *bounds, "verdict"))),
         description="Bar: interval of the rate. Dot: the rate, in the colour of its verdict.",
         params={
-            **rate_axis(title.capitalize()),
+            **percent_axis("Violation rate"),
             "seriesType": "bar",
             "stack": True,
-            "sort_series_type": "min",
+            "sort_series_type": "name",
             "sort_series_ascending": True,
-            # Or the invisible bar would have an entry.
-            "echart_options": json.dumps(
-                {"legend": {"data": ["differs", "no_evidence", "too_few", INTERVAL]}}
-            ),
         },
     )
     verdicts = table(
         name=f"Verdicts by {title}",
         source=source,
         columns=(member, "events", "violation_rate", *bounds, "verdict"),
-        order="display_order" if source in ORDERED else member,
+        order=order,
     )
     return chart, verdicts
 
 
-# Breakdowns whose order is a column, because that of their names means nothing.
-ORDERED = {"compliance_by_region", "compliance_by_regulation", "compliance_by_data_sharing"}
+def limit_of_judged_days(column: str, label: str) -> dict[str, Any]:
+    """Return the metric that shows a control limit, except where no day is held to it.
+
+    The limits of a partial day with few events lie so far apart that the others look like one line.
+    """
+    return sql_metric(f"MAX(CASE WHEN is_out_of_control IS NOT NULL THEN {column} END)", label)
+
 
 KEY_FINDINGS = table(
     name="Key findings",
@@ -295,51 +351,36 @@ KEY_FINDINGS = table(
     order="display_order",
     description="What the data supports, in sentences made from the numbers.",
 )
-STATUS = Chart(
+STATUS = bars(
     name="Share of events by status",
-    table="compliance_by_status",
-    viz_type="echarts_timeseries_bar",
-    columns=("status", "event_share"),
-    description="Each status has its own colour everywhere.",
-    queries=(query(["status"], [value_of("event_share")]),),
-    params={
-        **rate_axis("Status"),
-        "x_axis": "status",
-        "groupby": ["status"],
-        "metrics": [value_of("event_share")],
-        "y_axis_title": "Share of events",
-        "x_axis_sort_series": "sum",
-        "x_axis_sort_series_ascending": False,
-        "stack": "Stack",
-        "show_value": True,
-        "only_total": False,
-        "show_legend": False,
-        "orientation": "vertical",
-        "row_limit": 1000,
-        "truncate_metric": True,
-    },
+    source="compliance_by_status",
+    member="status",
+    measure="event_share",
+    scale=percent_axis("Share of events"),
 )
 REGION, REGION_VERDICTS = intervals("region", "compliance_by_region", "region")
 REGULATION, REGULATION_VERDICTS = intervals("regulation", "compliance_by_regulation", "regulation")
 SHARING, SHARING_VERDICTS = intervals(
-    "data sharing level", "compliance_by_data_sharing", "data_shared", ordinal=True
+    "data sharing level", "compliance_by_data_sharing", "data_shared"
 )
-HOUR, HOUR_VERDICTS = intervals("hour of the day (UTC)", "compliance_by_hour", "event_hour")
+HOUR, HOUR_VERDICTS = intervals(
+    "hour of the day (UTC)", "compliance_by_hour", "event_hour", ordered=False
+)
 TREND = mixed(
     name="Violation rate by day, with control limits",
     source="violation_control_chart",
     x_axis="event_date",
     first=(
         [
-            value_of("control_limit_low", "control limits__yhat_lower"),
-            value_of("control_limit_high", "control limits__yhat_upper"),
-            value_of("center_line", "mean of all days"),
-            value_of("violation_rate_7_days", "7 days"),
+            limit_of_judged_days("control_limit_low", LOWER_LIMIT),
+            limit_of_judged_days("control_limit_high", UPPER_LIMIT),
+            value_of("center_line", CENTER_LINE),
+            value_of("violation_rate_7_days", SEVEN_DAYS),
         ],
         [],
     ),
     second=(
-        [value_of("violation_rate")],
+        [value_of("violation_rate", RATE)],
         [
             sql_column(
                 "CASE WHEN is_out_of_control THEN 'outside the limits'"
@@ -358,14 +399,13 @@ TREND = mixed(
         "is_out_of_control",
     ),
     description=(
-        "Band: between the control limits of the day. Dot: the day's rate. Partial days and days "
-        "without events are not judged."
+        "Dot: the day's rate. A day within its limits is no news. Partial days and days without "
+        "events are not judged, hence have no limits."
     ),
     params={
-        **rate_axis("Day (UTC)"),
+        **percent_axis("Violation rate"),
         "seriesType": "line",
         "markerSizeB": 7,
-        "opacity": 0.3,
         "x_axis_time_format": "%Y-%m-%d",
         "xAxisLabelInterval": "auto",
         "time_grain_sqla": "P1D",
@@ -385,7 +425,7 @@ TREND_VERDICT = table(
     description="Change per week with its interval.",
 )
 RISK_TIERS = table(
-    name="Users by risk tier",
+    name="Events by risk tier of their user",
     source="compliance_by_user_risk_tier",
     columns=(
         "risk_tier",
@@ -397,6 +437,13 @@ RISK_TIERS = table(
     ),
     order="display_order",
     description="A tier is a label of the observed rate, not evidence of risk.",
+)
+RISK = bars(
+    name="Users by risk tier",
+    source="compliance_by_user_risk_tier",
+    member="risk_tier",
+    measure="users",
+    scale=axis("Users", COUNT),
 )
 RISK_USERS = table(
     name="Users with the strongest evidence of risk",
@@ -426,7 +473,7 @@ has more violations than chance explains: `confirmed` does, adjusted for the num
 `watch` only before that adjustment.
 """
 
-CHART_HEIGHT = 46
+CHART_HEIGHT = 42
 ROWS = (
     (Cell(KEY_FINDINGS, 8, 60), Cell(STATUS, 4, 60)),
     (Cell(HOW_TO_READ, 12, 12),),
@@ -434,9 +481,10 @@ ROWS = (
     (Cell(REGULATION, 7, CHART_HEIGHT), Cell(REGULATION_VERDICTS, 5, CHART_HEIGHT)),
     (Cell(SHARING, 7, CHART_HEIGHT), Cell(SHARING_VERDICTS, 5, CHART_HEIGHT)),
     (Cell(HOUR, 7, 60), Cell(HOUR_VERDICTS, 5, 60)),
-    (Cell(TREND, 8, CHART_HEIGHT), Cell(TREND_VERDICT, 4, CHART_HEIGHT)),
+    (Cell(TREND, 8, 54), Cell(TREND_VERDICT, 4, 54)),
     (Cell(RISK_NOTE, 12, 12),),
-    (Cell(RISK_TIERS, 5, 40), Cell(RISK_USERS, 7, 40)),
+    (Cell(RISK, 4, 40), Cell(RISK_TIERS, 8, 40)),
+    (Cell(RISK_USERS, 12, 34),),
 )
 CHARTS = tuple(cell.content for row in ROWS for cell in row if isinstance(cell.content, Chart))
 
@@ -685,20 +733,21 @@ class Dumper(yaml.SafeDumper):
 def write_bundle(output: Path, files: dict[str, str]) -> None:
     """Write files below one folder to a ZIP file, the same ones to the same bytes."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(output, "w") as bundle:
+    unfinished = output.with_name(output.name + ".unfinished")
+    with zipfile.ZipFile(unfinished, "w") as bundle:
         for name in sorted(files):
             entry = zipfile.ZipInfo(f"ott_compliance/{name}", date_time=ZIP_TIME)
             # Set, because both depend on the platform.
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
             bundle.writestr(entry, files[name])
+    unfinished.replace(output)
 
 
 def main() -> int:
     """Run the command line; the exit code is 1 when the bundle cannot be written."""
-    releases = Path(os.environ.get("OTT_RELEASE_PATH", PROJECT / "release"))
     # Not resolved: a later release replaces what `current` points to.
-    release_file = (releases / RELEASE_FILE).absolute()
+    release_file = release_folder() / RELEASE_FILE
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="The environment variable OTT_RELEASE_PATH names the folder of the releases "
