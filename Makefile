@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test build-duckdb-2 test-duckdb-2 lint docs clean lock seed
+.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean \
+	lock seed
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -19,12 +20,24 @@ $(INSTALLED): requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	@touch $@
 
-build: $(INSTALLED)  ## Build and check all tables in ott_build.duckdb
+build: $(INSTALLED)  ## Build and check all tables, and publish them as a release
 	@$(BIN)/python scripts/check_encoding.py seeds/*.csv
 	$(BIN)/dbt build
 
-test: $(INSTALLED)  ## Run all tests (a whole build in a temporary place among them)
-	$(BIN)/python -m pytest
+report: $(INSTALLED)  ## Write the published tables as charts to target/compliance_report.html
+	$(BIN)/python scripts/report.py
+
+superset: $(INSTALLED)  ## Write the Superset dashboard to target/superset_dashboard.zip
+	$(BIN)/python scripts/superset_bundle.py
+
+test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among them)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset: set OTT_TEST_SUPERSET)
+	$(BIN)/python -m pytest -m slow
+
+test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 3 (half an hour)
+	OTT_TEST_BUILD_KILLS=25 $(BIN)/python -m pytest tests/test_faults.py
 
 .venv/duckdb-2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ duckdb==2.0.0
@@ -56,5 +69,5 @@ lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into requirements
 		--group dev --custom-compile-command 'make lock' --upgrade pyproject.toml -o requirements.txt
 
 clean:  ## Remove everything that the other commands made, .venv included
-	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb* seeds/*.truth.json
+	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb* release seeds/*.truth.json
 	find . -name __pycache__ -prune -exec rm -rf {} +
