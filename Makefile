@@ -1,6 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean \
-	lock seed
+.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean lock seed
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)

@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+import sys
 
+import duckdb
 import pytest
 from conftest import PROJECT
 
@@ -24,20 +26,31 @@ def test_example_query_gives_the_printed_output(built_project):
         assert str(connection.sql(query)).strip() == output.strip()
 
 
-def test_python_example_runs(built_project, monkeypatch):
-    (example,) = code_blocks("python")
+def test_python_connection_string_works(built_project, monkeypatch):
+    (expression,) = re.findall(r"`(duckdb\.connect\([^`]*\))`", README)
     monkeypatch.chdir(built_project.root)
-    names = {}
-    exec(example, names)
-    assert len(names["regions"]) == 5
+    with eval(expression, {"duckdb": duckdb}) as connection:
+        assert len(connection.sql("from marts.compliance_by_region").fetchall()) == 5
 
 
-def test_command_line_queries_run(built_project):
-    queries = re.findall(r'^duckdb -readonly ott_build.duckdb "(.*)"$', README, flags=re.MULTILINE)
-    assert queries
-    with built_project.connect() as connection:
-        for query in queries:
-            assert connection.sql(query).fetchall()
+def test_every_connection_string_names_the_release(built_project, release_file):
+    section = README.split("## Connect your tools")[1].split("## Releases")[0]
+    paths = set(re.findall(r"[\w./]*\.duckdb\b", section))
+    assert paths == {
+        "release/current/ott_compliance.duckdb",
+        "/absolute/path/release/current/ott_compliance.duckdb",
+        # Which clients should leave alone.
+        "ott_build.duckdb",
+    }
+    assert release_file == built_project.root / "release" / "current" / "ott_compliance.duckdb"
+
+
+def test_release_commands_run(built_project):
+    section = README.split("## Releases")[1].split("## Your own")[0]
+    for arguments in re.findall(r"scripts/releases.py (list|verify)", section):
+        subprocess.run(
+            [sys.executable, "scripts/releases.py", arguments], cwd=built_project.root, check=True
+        )
 
 
 def test_analysis_example_runs(built_project):
