@@ -1,19 +1,36 @@
-"""dbt-duckdb plugin that lets a macro publish a release: SQL function `publish_release`."""
+"""dbt-duckdb plugin: explains a work database that does not open, and publishes for a macro."""
 
 import json
+import re
+from typing import Any
 
 import duckdb
 import releases
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
 
 
 class Plugin(BasePlugin):
-    """Registers `publish_release(request)`.
+    """Registers the SQL function `publish_release(request)`.
 
     The request is JSON text with the names of the `marts`, none to publish nothing, and what the
     manifest says `about` them. The answer is JSON text as well: the `release` and its size in
     `bytes`, or an `error`; and what is `served` now, null for nothing.
     """
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Try to open the database; dbt itself ends with a traceback when that fails."""
+        try:
+            duckdb.connect(creds.path, config=config).close()
+        except duckdb.Error as error:
+            holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
+            if holder is None:
+                raise DbtRuntimeError(str(error).splitlines()[0]) from None
+            raise DbtRuntimeError(
+                f"{creds.path} is in use by {holder[1]}: wait for that build, or close that client"
+                " (clients read release/current/ott_compliance.duckdb); nothing was changed."
+            ) from None
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Add the function to a connection."""

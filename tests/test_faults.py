@@ -22,7 +22,7 @@ import releases
 from conftest import DBT, clean_environment
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "3"))
-TIMED_PUBLISH_KILLS = 20
+TIMED_PUBLISH_KILLS = 25
 PUBLISHES_WHILE_READING = 20
 
 # Publishes in a process of its own. With a number, the process kills itself at that operation on
@@ -312,7 +312,7 @@ def test_the_second_of_two_builds_says_who_is_building(project):
                 break
         second = project.dbt("build", "--target-path", "target_of_second")
         assert second.returncode != 0
-        assert re.search(rf"Conflicting lock is held in .*\(PID {first.pid}\)", second.stdout)
+        assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
         assert "Traceback" not in second.stdout
         assert served(project.releases) == before
         output, _ = first.communicate(timeout=300)
