@@ -159,7 +159,8 @@ def publish(
             switch_to(release)
             remove_old_releases(folder)
     except (OSError, duckdb.Error) as error:
-        raise ReleaseError(f"The release cannot be written to {folder}: {error}") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ReleaseError(f"The release cannot be written to {folder}: {reason}.") from error
     return release
 
 

@@ -23,9 +23,10 @@
     {%- if obstacle -%}
         {%- do log('Nothing published: ' ~ obstacle ~ '. ' ~ served | trim, info=true) -%}
     {%- elif answer.error -%}
-        {{- exceptions.raise_compiler_error(
-            'Nothing published. ' ~ answer.error | trim ~ ' ' ~ served | trim
-        ) -}}
+        {#- The statement that the hook runs, so that it fails as a step of the run. -#}
+        select error({{ dbt.string_literal(dbt.escape_single_quotes(
+            'Nothing published. ' ~ answer.error ~ ' ' ~ served | trim
+        )) }})
     {%- else -%}
         {%- do log(
             'Published ' ~ request.marts | length ~ ' marts (' ~ '%.1f' | format(answer.bytes / 1e6)
@@ -54,7 +55,7 @@
         {{- return('dbt ' ~ flags.WHICH ~ ' does not build and check everything, `dbt build` does') -}}
     {%- elif failed or skipped -%}
         {{- return(
-            failed | length ~ ' steps failed ('
+            failed | length ~ (' steps' if failed | length > 1 else ' step') ~ ' failed ('
             ~ failed[:3] | map(attribute='node.name') | join(', ')
             ~ (', ...' if failed | length > 3 else '') ~ '), '
             ~ skipped | length ~ ' were skipped'
