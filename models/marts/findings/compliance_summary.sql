@@ -1,3 +1,18 @@
+{% set numbers = [
+    'total_events', 'unique_users', 'compliant_events', 'compliant_rate', 'warning_events',
+    'warning_rate', 'violation_events', 'violation_rate', 'average_session_duration_minutes',
+    'average_concurrent_streams', 'median_user_age', 'high_risk_users', 'peak_traffic_hour',
+    'peak_traffic_hour_events', 'highest_violation_hour', 'highest_violation_hour_rate',
+    'highest_violation_regulation_rate', 'full_minus_none_sharing_rate',
+    'most_common_event_type_events', 'raw_rows', 'accepted_rows', 'quarantined_rows',
+    'exact_copies_dropped', 'quarantined_share',
+] %}
+{% set texts = [
+    'first_event_date', 'last_event_date', 'regions_covered', 'regulations_tracked',
+    'highest_violation_region', 'best_compliance_region', 'highest_violation_regulation',
+    'highest_violation_data_sharing', 'most_common_event_type',
+] %}
+
 with metrics as (
     select * from {{ ref('summary_metrics') }}
 ),
@@ -38,8 +53,8 @@ totals as (
     select
         count(*) as total_events,
         count(distinct user_id) as unique_users,
-        min(event_date) as first_event_date,
-        max(event_date) as last_event_date,
+        cast(min(event_date) as {{ dbt.type_string() }}) as first_event_date,
+        cast(max(event_date) as {{ dbt.type_string() }}) as last_event_date,
         count(*) filter (where status = 'compliant') as compliant_events,
         count(*) filter (where status = 'warning') as warning_events,
         count(*) filter (where status = 'violation') as violation_events,
@@ -70,7 +85,7 @@ tracked_regulations as (
 ),
 
 high_risk as (
-    select users as high_risk_users
+    select max(users) as high_risk_users
     from by_user_risk_tier
     where risk_tier = 'high'
 ),
@@ -101,47 +116,25 @@ highest as (
         (select max(events) from by_event_type) as most_common_event_type_events
 ),
 
-metric_values as (
-    {{ metric_rows(
-        'totals',
-        numbers=[
-            'total_events', 'unique_users', 'compliant_events', 'warning_events',
-            'violation_events', 'average_session_duration_minutes', 'average_concurrent_streams',
-            'median_user_age',
-        ],
-        texts=['first_event_date', 'last_event_date'],
-    ) }}
-    union all
-    {{ metric_rows('rates', numbers=['compliant_rate', 'warning_rate', 'violation_rate']) }}
-    union all
-    {{ metric_rows('covered_regions', texts=['regions_covered']) }}
-    union all
-    {{ metric_rows('tracked_regulations', texts=['regulations_tracked']) }}
-    union all
-    {{ metric_rows('high_risk', numbers=['high_risk_users']) }}
-    union all
-    {{ metric_rows('sharing_difference', numbers=['full_minus_none_sharing_rate']) }}
-    union all
-    {{ metric_rows(
-        'highest',
-        numbers=[
-            'peak_traffic_hour', 'peak_traffic_hour_events', 'highest_violation_hour',
-            'highest_violation_hour_rate', 'highest_violation_regulation_rate',
-            'most_common_event_type_events',
-        ],
-        texts=[
-            'highest_violation_region', 'best_compliance_region', 'highest_violation_regulation',
-            'highest_violation_data_sharing', 'most_common_event_type',
-        ],
-    ) }}
-    union all
-    {{ metric_rows(
-        'input_rows',
-        numbers=[
-            'raw_rows', 'accepted_rows', 'quarantined_rows', 'exact_copies_dropped',
-            'quarantined_share',
-        ],
-    ) }}
+-- One row, whose columns are named like the metrics.
+figures as (
+    select
+        totals.*,
+        rates.*,
+        covered_regions.*,
+        tracked_regulations.*,
+        high_risk.*,
+        sharing_difference.*,
+        highest.*,
+        input_rows.*
+    from totals
+    cross join rates
+    cross join covered_regions
+    cross join tracked_regulations
+    cross join high_risk
+    cross join sharing_difference
+    cross join highest
+    cross join input_rows
 ),
 
 summary as (
@@ -149,12 +142,13 @@ summary as (
         metrics.section,
         metrics.metric,
         metrics.display_order,
-        metric_values.value_number,
-        metric_values.value_text,
+        cast({{ value_of_metric('metrics.metric', 'figures', numbers) }} as double) as value_number,
+        {{ value_of_metric('metrics.metric', 'figures', texts) }} as value_text,
         metrics.unit,
         metrics.description
     from metrics
-    inner join metric_values on metrics.metric = metric_values.metric
+    cross join figures
+    where metrics.metric <> 'violation_rate_of_region'
 
     union all
 

@@ -22,20 +22,35 @@ pairs as (
     {{ correlate_pairs('ranked', metrics) }}
 ),
 
+-- One row a coefficient, because both go through the same long formulas.
+coefficients as (
+    select
+        pairs.*,
+        kinds.kind,
+        case kinds.kind when 'pearson' then pairs.pearson else pairs.spearman end as coefficient
+    from pairs
+    cross join (values ('pearson'), ('spearman')) as kinds (kind)
+),
+
 logarithms as (
     select
         *,
-        {{ minus_log_of_unexplained('pearson') }} as pearson_log,
-        {{ minus_log_of_unexplained('spearman') }} as spearman_log
-    from pairs
+        {{ minus_log_of_unexplained('coefficient') }} as minus_log
+    from coefficients
 ),
 
 deviates as (
     select
         *,
-        {{ correlation_normal_deviate('pearson_log', 'events') }} as pearson_deviate,
-        {{ correlation_normal_deviate('spearman_log', 'events') }} as spearman_deviate
+        {{ correlation_normal_deviate('minus_log', 'events') }} as deviate
     from logarithms
+),
+
+tested as (
+    select
+        *,
+        {{ normal_two_sided_p('deviate') }} as p_value
+    from deviates
 ),
 
 correlations as (
@@ -45,9 +60,10 @@ correlations as (
         events,
         pearson,
         spearman,
-        {{ normal_two_sided_p('pearson_deviate') }} as p_value,
-        {{ normal_two_sided_p('spearman_deviate') }} as spearman_p_value
-    from deviates
+        max(case when kind = 'pearson' then p_value end) as p_value,
+        max(case when kind = 'spearman' then p_value end) as spearman_p_value
+    from tested
+    group by metric_x, metric_y, events, pearson, spearman
 )
 
 select * from correlations
