@@ -30,12 +30,12 @@ superset: $(INSTALLED)  ## Write the Superset dashboard to target/superset_dashb
 	$(BIN)/python scripts/superset_bundle.py
 
 test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among them)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile
 
 test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset: set OTT_TEST_SUPERSET)
 	$(BIN)/python -m pytest -m slow
 
-test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 3 (half an hour)
+test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 2 (half an hour)
 	OTT_TEST_BUILD_KILLS=25 $(BIN)/python -m pytest tests/test_faults.py
 
 .venv/duckdb-2: $(INSTALLED)

@@ -7,6 +7,7 @@ import subprocess
 
 import duckdb
 import pytest
+import releases
 
 ALL_TABLES = """
     select table_schema || '.' || table_name
@@ -121,6 +122,7 @@ def test_every_variable_can_be_changed(new_project):
         "minimum_expected_violations": 10,
         "power": 0.9,
         "top_risk_users": 12,
+        "publish_row_level_marts": False,
     }
     assert sorted(changed) == sorted(read_vars(project))
     result = project.dbt("build", "--vars", json.dumps(changed))
@@ -130,6 +132,14 @@ def test_every_variable_can_be_changed(new_project):
         bins = connection.sql("select count(*) from marts.user_age_histogram").fetchall()[0]
     assert {tier for (tier,) in tiers} == {"low", "medium", "high"}
     assert bins == (7,)
+    manifest = releases.verify(releases.current_release(project.releases))
+    assert manifest["dbt"]["vars"] == changed
+    assert not manifest["marts"].keys() & {
+        "fct_compliance_events",
+        "quarantined_compliance_events",
+        "dim_users",
+    }
+    assert len(manifest["marts"]) > 20
 
 
 @pytest.mark.parametrize("command", [["compile"], ["docs", "generate"]], ids=" ".join)

@@ -21,7 +21,7 @@ import pytest
 import releases
 from conftest import DBT, clean_environment
 
-BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "3"))
+BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
 PUBLISHES_WHILE_READING = 20
 
