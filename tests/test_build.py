@@ -58,14 +58,14 @@ def test_second_build_on_the_same_database_gives_the_same(built_project, new_pro
 
 @pytest.fixture(scope="module")
 def build_without_network(new_project):
-    """A build cut off from the network, in another time zone, on one thread."""
+    """A build cut off from the network, in another time zone, on four threads."""
     prefix = ("unshare", "--net")
     try:
         subprocess.run([*prefix, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine does not let us take the network away (unshare --net)")
     project = new_project("offline")
-    return project, project.dbt("build", prefix=prefix, TZ="Asia/Tokyo", OTT_THREADS="1")
+    return project, project.dbt("build", prefix=prefix, TZ="Asia/Tokyo", OTT_THREADS="4")
 
 
 def test_build_needs_no_network(build_without_network):
