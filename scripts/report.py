@@ -7,17 +7,16 @@ The file needs no network, no server and no other file. Every number in it stand
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from releases import PROJECT, release_folder
+
 # The package beside this file: Python prefers a package to a module of the same name.
 from report.page import page
 from report.release import Release, ReportError, database_file
-
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 def write_report(release: Path, output: Path) -> None:
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--release",
         type=Path,
         metavar="PATH",
-        default=Path(os.environ.get("OTT_RELEASE_PATH", PROJECT / "release")),
+        default=release_folder(),
         help="a release: the DuckDB file, the folder that holds it, or the folder of all releases, "
         "of which the current one is taken (default: $OTT_RELEASE_PATH or else release)",
     )

@@ -97,6 +97,20 @@ def release_file(built_project) -> Path:
     return built_project.releases / "current" / "ott_compliance.duckdb"
 
 
+@pytest.fixture
+def folder(built_project, tmp_path) -> Path:
+    """A folder with the release of the seed build."""
+    copy = tmp_path / "release"
+    shutil.copytree(built_project.releases, copy, symlinks=True)
+    return copy
+
+
+@pytest.fixture
+def work(built_project, tmp_path) -> Path:
+    """A copy of the work database of the seed build."""
+    return Path(shutil.copy(built_project.root / "ott_build.duckdb", tmp_path))
+
+
 @pytest.fixture(scope="session")
 def marts(built_project) -> Callable[[str], pd.DataFrame]:
     """Return a function that reads a public table of the seed build as a data frame."""

@@ -99,20 +99,6 @@ def project(built_project, new_project):
 
 
 @pytest.fixture
-def work(built_project, tmp_path) -> Path:
-    """A copy of the work database."""
-    return Path(shutil.copy(built_project.root / "ott_build.duckdb", tmp_path))
-
-
-@pytest.fixture
-def folder(built_project, tmp_path) -> Path:
-    """A folder with the release of the seed build."""
-    copy = tmp_path / "release"
-    shutil.copytree(built_project.releases, copy, symlinks=True)
-    return copy
-
-
-@pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
     """A folder on a file system of 5 MB, too small for a release; skips where it cannot be made."""
     disk = tmp_path / "small"

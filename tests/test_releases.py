@@ -50,18 +50,8 @@ def manifest(built_project) -> dict:
 
 
 @pytest.fixture
-def folder(built_project, tmp_path) -> Path:
-    """A folder of releases with the one of the seed build."""
-    copy = tmp_path / "release"
-    shutil.copytree(built_project.releases, copy, symlinks=True)
-    return copy
-
-
-@pytest.fixture
-def publish(built_project, folder, tmp_path):
+def publish(work, folder):
     """Return a function that publishes the seed build once more, and returns the release's name."""
-    work = tmp_path / "ott_build.duckdb"
-    shutil.copy(built_project.root / "ott_build.duckdb", work)
 
     def publish_again(*statements: str) -> str:
         with duckdb.connect(work) as connection:
