@@ -43,7 +43,8 @@ test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 2 (half an hour)
 
 build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on DuckDB 2.0.0, in target/duckdb_2.duckdb
 	mkdir -p target
-	OTT_DATABASE_PATH=target/duckdb_2.duckdb PYTHONPATH=.venv/duckdb-2 $(BIN)/dbt build
+	OTT_DATABASE_PATH=target/duckdb_2.duckdb OTT_RELEASE_PATH=target/duckdb_2_release \
+		PYTHONPATH=.venv/duckdb-2 $(BIN)/dbt build
 
 test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on DuckDB 2.0.0
 	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/test_build.py tests/test_dirty_events.py \
@@ -67,6 +68,6 @@ lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into requirements
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--group dev --custom-compile-command 'make lock' --upgrade pyproject.toml -o requirements.txt
 
-clean:  ## Remove everything that the other commands made, .venv included
-	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb* release seeds/*.truth.json
+clean:  ## Remove what the other commands made, .venv included, but no release
+	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb* seeds/*.truth.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

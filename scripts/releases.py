@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -27,6 +27,8 @@ CURRENT = "current"
 # Every DuckDB since 1.0 reads it.
 STORAGE_VERSION = "v1.0.0"
 KEPT_RELEASES = 3
+# Name of the new file in the build's connection, unlike that of any work database.
+COPY = "ott_release_copy"
 # Folders of a release that is not there yet, or on its way out; a killed run leaves them behind.
 BUILDING, REMOVING = ".building-", ".removing-"
 
@@ -36,8 +38,8 @@ class ReleaseError(Exception):
 
 
 def release_folder() -> Path:
-    """Return the folder of the releases: OTT_RELEASE_PATH, or `release` in the project."""
-    return Path(os.environ.get("OTT_RELEASE_PATH") or PROJECT / "release").absolute()
+    """Return the folder of the releases: OTT_RELEASE_PATH in the project, by default `release`."""
+    return PROJECT / (os.environ.get("OTT_RELEASE_PATH") or "release")
 
 
 def list_releases(folder: Path) -> list[Path]:
@@ -52,7 +54,8 @@ def current_release(folder: Path) -> Path:
     current = folder / CURRENT
     if not current.exists():
         raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
-    return current.resolve()
+    # Under the folder as it was named, so that it compares to the others in there.
+    return folder / current.resolve().name
 
 
 def read_manifest(release: Path) -> dict:
@@ -167,9 +170,10 @@ def publish(
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keep others from changing the releases; raises ReleaseError when somebody else does."""
-    # Not there on Windows, where links need special rights, too; reading and checking work there.
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:
+        raise ReleaseError("Releases need the file locks of Linux and macOS; use WSL.") from None
     if not folder.is_dir():
         raise ReleaseError(f"There is no folder {folder}. Run `make build` first.")
     with (folder / ".lock").open("a+", encoding="utf-8") as file:
@@ -201,16 +205,16 @@ def copy_marts(
     """Copy marts with their comments into a new database file; return rows and checksum of each."""
     source = connection.execute("select current_database()").fetchone()[0]
     connection.execute(
-        f"attach {text(str(database))} as release"
+        f"attach {text(str(database))} as {COPY}"
         f" (read_write, storage_version {text(STORAGE_VERSION)})"
     )
     try:
         # One transaction reads all marts as they are at one moment.
         connection.execute("begin")
-        connection.execute("create schema release.marts")
+        connection.execute(f"create schema {COPY}.marts")
         for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
             connection.execute(
-                f"create table release.marts.{name(mart)} as "
+                f"create table {COPY}.marts.{name(mart)} as "
                 f"select * from {name(source)}.marts.{name(mart)}"
             )
         for statement in comments(connection, source, marts):
@@ -218,11 +222,13 @@ def copy_marts(
         copied = measure_marts(connection, marts)
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        # Some errors have ended the transaction already.
+        with suppress(duckdb.Error):
+            connection.execute("rollback")
         raise
     finally:
         # Writes everything into the file and removes its log.
-        connection.execute("detach release")
+        connection.execute(f"detach {COPY}")
     return copied
 
 
@@ -237,10 +243,10 @@ def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str
     ).fetchall()
     for table, comment in tables:
         if table in marts:
-            yield f"comment on table release.marts.{name(table)} is {text(comment)}"
+            yield f"comment on table {COPY}.marts.{name(table)} is {text(comment)}"
     for table, column, comment in columns:
         if table in marts:
-            yield f"comment on column release.marts.{name(table)}.{name(column)} is {text(comment)}"
+            yield f"comment on column {COPY}.marts.{name(table)}.{name(column)} is {text(comment)}"
 
 
 def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -333,15 +339,17 @@ def remove_old_releases(folder: Path) -> None:
     """Remove all but the newest releases and the one that is served."""
     for release in list_releases(folder)[:-KEPT_RELEASES]:
         if release != current_release(folder):
-            # Renamed first: a killed run leaves no release with a part of its files.
-            shutil.rmtree(release.rename(folder / (REMOVING + release.name)))
+            # Renamed first: a killed run leaves no release with a part of its files. One that
+            # another user made may stay; it is no reason to publish nothing.
+            with suppress(OSError):
+                shutil.rmtree(release.rename(folder / (REMOVING + release.name)))
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed runs have left behind."""
     for pattern in (BUILDING, REMOVING):
         for path in folder.glob(f"{pattern}*"):
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def flush(path: Path) -> None:
@@ -373,7 +381,11 @@ def print_releases(folder: Path) -> None:
     """Print the releases, newest first, with a star at the one that is served."""
     served = current_release(folder)
     for release in reversed(list_releases(folder)):
-        manifest = read_manifest(release)
+        try:
+            manifest = read_manifest(release)
+        except ReleaseError as error:
+            print("*" if release == served else " ", release.name, error, sep="  ")
+            continue
         events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
         print(
             "*" if release == served else " ",

@@ -133,7 +133,7 @@ def test_every_variable_can_be_changed(new_project):
     assert {tier for (tier,) in tiers} == {"low", "medium", "high"}
     assert bins == (7,)
     manifest = releases.verify(releases.current_release(project.releases))
-    assert manifest["dbt"]["vars"] == changed
+    assert manifest["dbt"]["vars"] == {name: str(value) for name, value in changed.items()}
     assert not manifest["marts"].keys() & {
         "fct_compliance_events",
         "quarantined_compliance_events",

@@ -6,7 +6,7 @@ import sys
 
 import duckdb
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, clean_environment
 
 README = (PROJECT / "README.md").read_text()
 
@@ -49,7 +49,10 @@ def test_release_commands_run(built_project):
     section = README.split("## Releases")[1].split("## Your own")[0]
     for arguments in re.findall(r"scripts/releases.py (list|verify)", section):
         subprocess.run(
-            [sys.executable, "scripts/releases.py", arguments], cwd=built_project.root, check=True
+            [sys.executable, "scripts/releases.py", arguments],
+            cwd=built_project.root,
+            env=clean_environment(),
+            check=True,
         )
 
 

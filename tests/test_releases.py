@@ -109,6 +109,22 @@ def test_the_manifest_says_what_was_built_how_and_what_was_checked(built_project
     assert manifest["checks"]["warned"] == []
 
 
+def test_the_manifest_names_the_commit(manifest):
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=releases.PROJECT, capture_output=True, text=True
+    ).stdout.strip()
+    if not commit:
+        pytest.skip("the project is no git repository here")
+    assert releases.git_commit() in (commit, f"{commit}-dirty")
+    # The copy that the tests build lies in no repository.
+    assert manifest["git_commit"] is None
+
+
+def test_a_folder_behind_a_link_is_like_any_other(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert command(tmp_path / "link", "list").stdout.startswith("*")
+
+
 def test_checksums_follow_values_not_the_order_of_rows():
     with duckdb.connect() as connection:
         connection.execute("create schema marts")
@@ -261,6 +277,10 @@ def test_a_damaged_release_is_never_served_again(folder, publish):
     (first / "ott_compliance.duckdb").write_bytes(b"")
     result = command(folder, "rollback", first.name)
     assert result.returncode == 1 and "cannot be read" in result.stderr
+    (first / "manifest.json").chmod(0o644)
+    (first / "manifest.json").write_text("{")
+    listing = command(folder, "list").stdout
+    assert second in listing and "manifest.json cannot be read" in listing
     assert releases.current_release(folder).name == second
 
 

@@ -180,6 +180,12 @@ def test_columns_are_described_by_the_comments_of_the_release(assets, releases):
             assert column["description"] == comments[dataset["table_name"], column["column_name"]]
 
 
+def test_the_exposure_names_the_tables_of_the_charts():
+    exposures = yaml.safe_load((PROJECT / "models" / "marts" / "_exposures.yml").read_text())
+    (superset,) = (e for e in exposures["exposures"] if e["name"] == "ott_compliance_superset")
+    assert set(superset["depends_on"]) == {f"ref('{chart.table}')" for chart in CHARTS}
+
+
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 def test_chart_uses_no_other_columns_than_it_names(chart, releases):
     with releases.connect() as connection:

@@ -63,7 +63,7 @@
     {%- elif options -%}
         {{- return('a part of the project took part (' ~ options | join(', ') ~ ')') -}}
     {%- elif left_out -%}
-        {{- return('these took no part: ' ~ left_out | join(', ')) -}}
+        {{- return('these took no part: ' ~ left_out[:3] | join(', ') ~ (', ...' if left_out | length > 3 else '')) -}}
     {%- endif -%}
 {% endmacro %}
 
@@ -84,13 +84,18 @@
     {%- for result in results if result.node.resource_type in ['test', 'unit_test'] -%}
         {%- do checks['warned' if result.status == 'warn' else 'passed'].append(result.node.name) -%}
     {%- endfor -%}
+    {#- As text: a date among them is none of JSON's types. -#}
+    {%- set vars = {} -%}
+    {%- for name, value in invocation_args_dict.get('vars', {}).items() -%}
+        {%- do vars.update({name: value | string}) -%}
+    {%- endfor -%}
     {{- return({
         'dbt': {
             'version': dbt_version,
             'invocation_id': invocation_id,
             'started_at': run_started_at.isoformat(timespec='seconds'),
             'command': invocation_args_dict.get('invocation_command'),
-            'vars': invocation_args_dict.get('vars'),
+            'vars': vars,
         },
         'checks': checks,
     }) -}}

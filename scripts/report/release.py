@@ -42,7 +42,7 @@ def database_file(release: Path) -> Path:
     """
     for candidate in (release, release / DATABASE, release / "current" / DATABASE):
         if candidate.is_file():
-            return candidate
+            return candidate.resolve()
     raise ReportError(
         f"There is no release at {release}: run `make build` first, or name one with --release."
     )
