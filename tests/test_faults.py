@@ -147,16 +147,19 @@ def test_a_build_killed_at_any_moment_leaves_a_complete_release(project):
     assert project.dbt("build").returncode == 0
     duration = time.monotonic() - started
     assert served(project.releases) > before
+    killed = 0
     for moment in range(BUILD_KILLS):
         before = served(project.releases)
         process = start_build(project)
         time.sleep(duration * (moment + 0.5) / BUILD_KILLS)
-        assert kill(process)
+        killed += kill(process)
         after_kill = served(project.releases)
         assert after_kill >= before
         result = project.dbt("build")
         assert result.returncode == 0, result.stdout
         assert served(project.releases) > after_kill
+    # A build that is faster than the first one may have ended before its kill.
+    assert killed >= BUILD_KILLS / 2
 
 
 def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, folder):
