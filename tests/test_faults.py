@@ -275,6 +275,10 @@ def test_a_full_disk_under_the_work_database_leaves_what_is_served(project, smal
     assert result.returncode != 0
     assert "No space left on device" in result.stdout
     assert served(project.releases) == before
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
+    assert result.returncode == 0, result.stdout
+    assert served(project.releases) > before
 
 
 def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):
