@@ -1,5 +1,5 @@
 with raw_rows as (
-    select count(*) as raw_rows from {{ ref('raw_compliance_events') }}
+    select count(*) as raw_rows from {{ ref('base_compliance_events') }}
 ),
 
 accepted as (

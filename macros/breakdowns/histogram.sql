@@ -3,7 +3,7 @@
     The bin of a value is guessed by division and then held against the published edges, so that
     rounding never puts a value outside the edges of its bin. A column with one single value gets
     half a unit to each side. -#}
-{% macro histogram_ctes(population, column, bins) -%}
+{% macro histogram_ctes(population, column, bins, copies=1) -%}
 extent as (
     select
         cast(min({{ column }}) as double)
@@ -29,6 +29,7 @@ bins as (
 guesses as (
     select
         {{ population }}.{{ column }} as value_in_bin,
+        {{ copies }} as copies,
         cast(least(
             floor(({{ population }}.{{ column }} - extent.low) / (extent.high - extent.low) * {{ bins }}),
             {{ bins - 1 }}
@@ -44,7 +45,8 @@ placed as (
             when guesses.value_in_bin >= bins.bin_end and bins.bin_number < {{ bins }}
                 then bins.bin_number + 1
             else bins.bin_number
-        end as bin_number
+        end as bin_number,
+        guesses.copies
     from guesses
     inner join bins on guesses.bin_number = bins.bin_number
 ),
@@ -52,7 +54,7 @@ placed as (
 counts as (
     select
         bin_number,
-        count(*) as frequency
+        cast(sum(copies) as bigint) as frequency
     from placed
     group by bin_number
 ),

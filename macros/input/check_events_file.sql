@@ -2,7 +2,7 @@
     delimiter or without rows as if nothing were amiss, and reports an empty one as a
     StopIteration. -#}
 {% macro check_events_file(seed) %}
-    {%- if execute and target.type == 'duckdb' -%}
+    {%- if target.type == 'duckdb' -%}
         {%- set node = graph.nodes['seed.' ~ project_name ~ '.' ~ seed] -%}
         {%- set file = node.original_file_path -%}
         {%- set start = run_query(

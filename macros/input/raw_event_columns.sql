@@ -1,5 +1,6 @@
-{% macro raw_event_columns() %}
-    {{- return([
+{% macro raw_event_columns(prefix='') %}
+    {%- set names = [] -%}
+    {%- for column in [
         'event_id',
         'timestamp',
         'user_id',
@@ -11,5 +12,8 @@
         'session_duration_minutes',
         'concurrent_streams',
         'data_shared',
-    ]) -}}
+    ] -%}
+        {%- do names.append(prefix ~ column) -%}
+    {%- endfor -%}
+    {{- return(names) -}}
 {% endmacro %}

@@ -1,15 +1,21 @@
-{#- The dimensions whose members are tested for differences in the violation rate, each with the SQL
-    expression of its member as text, over the columns of an event. -#}
+{#- The dimensions whose members are tested for differences in the violation rate: the columns of an
+    event that make up the member, and its SQL expression as text. -#}
 {% macro tested_dimensions() %}
     {{- return({
-        'region': 'region',
-        'regulation': 'regulation',
-        'region_and_regulation': region_and_regulation('region', 'regulation'),
-        'event_type': 'event_type',
-        'data_shared': 'data_shared',
-        'event_hour': 'cast(event_hour as ' ~ dbt.type_string() ~ ')',
-        'concurrent_streams': 'cast(concurrent_streams as ' ~ dbt.type_string() ~ ')',
-        'event_date': 'cast(event_date as ' ~ dbt.type_string() ~ ')',
+        'region': {'columns': 'region', 'member': 'region'},
+        'regulation': {'columns': 'regulation', 'member': 'regulation'},
+        'region_and_regulation': {
+            'columns': 'region, regulation',
+            'member': region_and_regulation('region', 'regulation'),
+        },
+        'event_type': {'columns': 'event_type', 'member': 'event_type'},
+        'data_shared': {'columns': 'data_shared', 'member': 'data_shared'},
+        'event_hour': {'columns': 'event_hour', 'member': as_text('event_hour')},
+        'concurrent_streams': {
+            'columns': 'concurrent_streams',
+            'member': as_text('concurrent_streams'),
+        },
+        'event_date': {'columns': 'event_date', 'member': as_text('event_date')},
     }) -}}
 {% endmacro %}
 

@@ -6,18 +6,19 @@ with possible_dates as (
     ) }}
 ),
 
-events as (
-    select * from {{ ref('int_accepted_events') }}
+daily_counts as (
+    select * from {{ ref('int_daily_member_counts') }}
+    where dimension = 'event_hour'
 ),
 
 counts as (
     select
         event_date,
-        min(event_hour) as first_hour,
-        max(event_hour) as last_hour,
-        count(*) as events,
-        count(*) filter (where is_violation) as violation_events
-    from events
+        min(cast(member as integer)) as first_hour,
+        max(cast(member as integer)) as last_hour,
+        cast(sum(events) as bigint) as events,
+        cast(sum(violation_events) as bigint) as violation_events
+    from daily_counts
     group by event_date
 ),
 

@@ -1,13 +1,9 @@
-with events as (
-    select * from {{ ref('int_accepted_events') }}
-),
-
-member_counts as (
-    select * from {{ ref('int_violation_counts') }}
+with member_counts as (
+    select * from {{ ref('int_member_counts') }}
 ),
 
 user_counts as (
-    {{ count_by_dimension('events', also_by='user_id') }}
+    select * from {{ ref('int_user_member_counts') }}
 ),
 
 -- How far a user's violations in a member lie from those that the member's rate would give.

@@ -1,30 +1,32 @@
 with raw_rows as (
-    select count(*) as raw_rows from {{ ref('stg_compliance_events') }}
+    select cast(coalesce(sum(raw_rows), 0) as bigint) as raw_rows
+    from {{ ref('int_source_days') }}
 ),
 
 exact_copies as (
-    select coalesce(sum(copies - 1), 0) as exact_copies_dropped
-    from {{ ref('int_repeated_event_ids') }}
-    where not is_conflicting
+    select cast(coalesce(sum(copies - 1), 0) as bigint) as exact_copies_dropped
+    from {{ ref('int_checked_events') }}
 ),
 
-checked_rows as (
-    select
-        count(*) filter (where rejection_reasons is null) as accepted_rows,
-        count(*) filter (where rejection_reasons is not null) as quarantined_rows
-    from {{ ref('int_compliance_events_checked') }}
+accepted_rows as (
+    select count(*) as accepted_rows from {{ ref('int_accepted_events') }}
+),
+
+quarantined_rows as (
+    select count(*) as quarantined_rows from {{ ref('quarantined_compliance_events') }}
 ),
 
 counted as (
     select
         raw_rows.raw_rows,
-        checked_rows.accepted_rows,
-        checked_rows.quarantined_rows,
-        cast(exact_copies.exact_copies_dropped as bigint) as exact_copies_dropped,
-        {{ ratio('checked_rows.quarantined_rows', 'raw_rows.raw_rows') }} as quarantined_share
+        accepted_rows.accepted_rows,
+        quarantined_rows.quarantined_rows,
+        exact_copies.exact_copies_dropped,
+        {{ ratio('quarantined_rows.quarantined_rows', 'raw_rows.raw_rows') }} as quarantined_share
     from raw_rows
     cross join exact_copies
-    cross join checked_rows
+    cross join accepted_rows
+    cross join quarantined_rows
 )
 
 select * from counted

@@ -1,13 +1,13 @@
-with events as (
-    select * from {{ ref('int_accepted_events') }}
+with daily_totals as (
+    select * from {{ ref('int_daily_user_totals') }}
 ),
 
 users as (
     select
         user_id,
-        count(*) as trials,
-        count(*) filter (where is_violation) as successes
-    from events
+        cast(sum(events) as bigint) as trials,
+        cast(sum(violation_events) as bigint) as successes
+    from daily_totals
     group by user_id
 ),
 

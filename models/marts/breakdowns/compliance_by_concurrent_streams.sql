@@ -1,27 +1,20 @@
-with events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
-tests as (
+with tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'concurrent_streams'
 ),
 
 counts as (
-    select
-        concurrent_streams,
-        {{ count_compliance_events() }}
-    from events
-    group by concurrent_streams
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'concurrent_streams'
 ),
 
 measures as (
     select
-        counts.concurrent_streams,
+        cast(counts.member as bigint) as concurrent_streams,
         {{ compliance_measures('counts') }},
         {{ violation_test_columns('tests') }}
     from counts
-    left join tests on tests.member = cast(counts.concurrent_streams as {{ dbt.type_string() }})
+    left join tests on counts.member = tests.member
 )
 
 select * from measures

@@ -2,10 +2,6 @@ with days as (
     select * from {{ ref('int_days') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'event_date'
@@ -16,11 +12,8 @@ control_chart as (
 ),
 
 counts as (
-    select
-        event_date,
-        {{ count_compliance_events() }}
-    from events
-    group by event_date
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'event_date'
 ),
 
 measures as (
@@ -35,8 +28,8 @@ measures as (
         control_chart.is_out_of_control
     from days
     inner join control_chart on days.event_date = control_chart.event_date
-    left join counts on days.event_date = counts.event_date
-    left join tests on tests.member = cast(days.event_date as {{ dbt.type_string() }})
+    left join counts on counts.member = {{ as_text('days.event_date') }}
+    left join tests on tests.member = {{ as_text('days.event_date') }}
 )
 
 select * from measures

@@ -3,21 +3,14 @@ with hours as (
     from ({{ dbt.generate_series(24) }}) as series
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'event_hour'
 ),
 
 counts as (
-    select
-        event_hour,
-        {{ count_compliance_events() }}
-    from events
-    group by event_hour
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'event_hour'
 ),
 
 measures as (
@@ -26,8 +19,8 @@ measures as (
         {{ compliance_measures('counts') }},
         {{ violation_test_columns('tests') }}
     from hours
-    left join counts on hours.event_hour = counts.event_hour
-    left join tests on tests.member = cast(hours.event_hour as {{ dbt.type_string() }})
+    left join counts on counts.member = {{ as_text('hours.event_hour') }}
+    left join tests on tests.member = {{ as_text('hours.event_hour') }}
 )
 
 select * from measures

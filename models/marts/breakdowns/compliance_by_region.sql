@@ -2,21 +2,14 @@ with regions as (
     select * from {{ ref('regions') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'region'
 ),
 
 counts as (
-    select
-        region,
-        {{ count_compliance_events() }}
-    from events
-    group by region
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'region'
 ),
 
 measures as (
@@ -26,7 +19,7 @@ measures as (
         {{ violation_test_columns('tests') }},
         regions.display_order
     from regions
-    left join counts on regions.region = counts.region
+    left join counts on regions.region = counts.member
     left join tests on regions.region = tests.member
 )
 

@@ -6,22 +6,14 @@ regulations as (
     select * from {{ ref('regulations') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'region_and_regulation'
 ),
 
 counts as (
-    select
-        region,
-        regulation,
-        {{ count_compliance_events() }}
-    from events
-    group by region, regulation
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'region_and_regulation'
 ),
 
 measures as (
@@ -33,9 +25,7 @@ measures as (
     from regions
     cross join regulations
     left join counts
-        on
-            regions.region = counts.region
-            and regulations.regulation = counts.regulation
+        on counts.member = {{ region_and_regulation('regions.region', 'regulations.regulation') }}
     left join tests
         on tests.member = {{ region_and_regulation('regions.region', 'regulations.regulation') }}
 )

@@ -2,21 +2,14 @@ with regulations as (
     select * from {{ ref('regulations') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 tests as (
     select * from {{ ref('violation_tests') }}
     where dimension = 'regulation'
 ),
 
 counts as (
-    select
-        regulation,
-        {{ count_compliance_events() }}
-    from events
-    group by regulation
+    select * from {{ ref('int_member_counts') }}
+    where dimension = 'regulation'
 ),
 
 measures as (
@@ -26,7 +19,7 @@ measures as (
         {{ violation_test_columns('tests') }},
         regulations.display_order
     from regulations
-    left join counts on regulations.regulation = counts.regulation
+    left join counts on regulations.regulation = counts.member
     left join tests on regulations.regulation = tests.member
 )
 

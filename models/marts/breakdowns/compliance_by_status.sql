@@ -2,16 +2,29 @@ with statuses as (
     select * from {{ ref('statuses') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
+users as (
+    select * from {{ ref('dim_users') }}
+),
+
+user_counts as (
+    select
+        statuses.status,
+        case statuses.status
+            when 'violation' then users.violation_events
+            when 'warning' then users.warning_events
+            when 'compliant' then users.events - users.violation_events - users.warning_events
+        end as events
+    from statuses
+    cross join users
 ),
 
 counts as (
     select
         status,
-        count(*) as events,
-        count(distinct user_id) as users
-    from events
+        cast(sum(events) as bigint) as events,
+        count(*) as users
+    from user_counts
+    where events > 0
     group by status
 ),
 

@@ -4,28 +4,19 @@ with risk_tiers as (
     select * from {{ ref('risk_tiers') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
-),
-
 users as (
     select * from {{ ref('dim_users') }}
-),
-
-events_with_tier as (
-    select
-        users.risk_tier,
-        events.user_id,
-        events.status
-    from events
-    inner join users on events.user_id = users.user_id
 ),
 
 counts as (
     select
         risk_tier,
-        {{ count_compliance_events() }}
-    from events_with_tier
+        cast(sum(events) as bigint) as events,
+        cast(sum(events - warning_events - violation_events) as bigint) as compliant_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        cast(sum(violation_events) as bigint) as violation_events,
+        count(*) as users
+    from users
     group by risk_tier
 ),
 

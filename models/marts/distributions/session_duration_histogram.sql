@@ -1,7 +1,10 @@
-with events as (
-    select * from {{ ref('fct_compliance_events') }}
+with value_counts as (
+    select * from {{ ref('int_value_counts') }}
+    where metric = 'session_duration_minutes'
 ),
 
-{{ histogram_ctes('events', 'session_duration_minutes', bins=var('session_duration_bins')) }}
+{{ histogram_ctes(
+    'value_counts', 'metric_value', bins=var('session_duration_bins'), copies='events'
+) }}
 
 select * from histogram

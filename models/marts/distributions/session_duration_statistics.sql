@@ -1,18 +1,33 @@
-with events as (
-    select * from {{ ref('fct_compliance_events') }}
+with value_counts as (
+    select * from {{ ref('int_value_counts') }}
+    where metric = 'session_duration_minutes'
+),
+
+means as (
+    select
+        cast(coalesce(sum(events), 0) as bigint) as events,
+        {{ ratio('sum(events * metric_value)', 'sum(events)') }} as mean_minutes
+    from value_counts
 ),
 
 described as (
     select
-        count(*) as events,
-        avg(session_duration_minutes) as mean_minutes,
-        stddev_samp(session_duration_minutes) as stddev_minutes,
-        min(session_duration_minutes) as min_minutes,
-        percentile_cont(0.25) within group (order by session_duration_minutes) as p25_minutes,
-        percentile_cont(0.5) within group (order by session_duration_minutes) as median_minutes,
-        percentile_cont(0.75) within group (order by session_duration_minutes) as p75_minutes,
-        max(session_duration_minutes) as max_minutes
-    from events
+        means.events,
+        means.mean_minutes,
+        sqrt(
+            {{ ratio(
+                'sum(value_counts.events * power(value_counts.metric_value - means.mean_minutes, 2))',
+                'means.events - 1'
+            ) }}
+        ) as stddev_minutes,
+        min(value_counts.metric_value) as min_minutes,
+        {{ quantile_of_counts(0.25) }} as p25_minutes,
+        {{ quantile_of_counts(0.5) }} as median_minutes,
+        {{ quantile_of_counts(0.75) }} as p75_minutes,
+        max(value_counts.metric_value) as max_minutes
+    from means
+    left join value_counts on true
+    group by means.events, means.mean_minutes
 )
 
 select * from described

@@ -1,3 +1,6 @@
+{# Clients of DuckDB read a release, which is a copy; elsewhere they read this relation itself. #}
+{{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
+
 -- With too many rejected rows no fact is built: the quarantine and its check come first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}
 with accepted_events as (

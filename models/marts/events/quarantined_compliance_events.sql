@@ -1,23 +1,44 @@
+{# Clients of DuckDB read a release, which is a copy; elsewhere they read this relation itself. #}
+{{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
+
 with checked_events as (
-    select * from {{ ref('int_compliance_events_checked') }}
+    select * from {{ ref('int_checked_events') }}
+),
+
+conflicting_event_ids as (
+    select * from {{ ref('int_conflicting_event_ids') }}
+),
+
+-- A conflicting id is the first of the reasons, which stand in the order of the columns.
+judged as (
+    select
+        checked_events.*,
+        nullif(concat_ws(
+            ',',
+            case when conflicting_event_ids.event_id is not null then 'event_id_conflicting' end,
+            checked_events.rejection_reasons
+        ), '') as all_rejection_reasons
+    from checked_events
+    left join conflicting_event_ids on checked_events.event_id = conflicting_event_ids.event_id
 ),
 
 rejected as (
     select
-        raw_event_id as event_id,
-        raw_timestamp as timestamp,
-        raw_user_id as user_id,
-        raw_region as region,
-        raw_regulation as regulation,
-        raw_event_type as event_type,
-        raw_status as status,
-        raw_user_age as user_age,
-        raw_session_duration_minutes as session_duration_minutes,
-        raw_concurrent_streams as concurrent_streams,
-        raw_data_shared as data_shared,
-        rejection_reasons
-    from checked_events
-    where rejection_reasons is not null
+        {{ original_text('raw_event_id', 'event_id') }} as event_id,
+        {{ original_text('raw_timestamp', 'occurred_at') }} as timestamp,
+        {{ original_text('raw_user_id', 'user_id') }} as user_id,
+        {{ original_text('raw_region', 'region') }} as region,
+        {{ original_text('raw_regulation', 'regulation') }} as regulation,
+        {{ original_text('raw_event_type', 'event_type') }} as event_type,
+        {{ original_text('raw_status', 'status') }} as status,
+        {{ original_text('raw_user_age', 'user_age') }} as user_age,
+        {{ original_text('raw_session_duration_minutes', 'session_duration_minutes') }}
+            as session_duration_minutes,
+        {{ original_text('raw_concurrent_streams', 'concurrent_streams') }} as concurrent_streams,
+        {{ original_text('raw_data_shared', 'data_shared') }} as data_shared,
+        all_rejection_reasons as rejection_reasons
+    from judged
+    where all_rejection_reasons is not null
 )
 
 select * from rejected

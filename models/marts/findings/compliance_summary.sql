@@ -17,8 +17,12 @@ with metrics as (
     select * from {{ ref('summary_metrics') }}
 ),
 
-events as (
-    select * from {{ ref('fct_compliance_events') }}
+users as (
+    select * from {{ ref('dim_users') }}
+),
+
+value_counts as (
+    select * from {{ ref('int_value_counts') }}
 ),
 
 by_region as (
@@ -51,17 +55,34 @@ input_rows as (
 
 totals as (
     select
-        count(*) as total_events,
-        count(distinct user_id) as unique_users,
-        cast(min(event_date) as {{ dbt.type_string() }}) as first_event_date,
-        cast(max(event_date) as {{ dbt.type_string() }}) as last_event_date,
-        count(*) filter (where status = 'compliant') as compliant_events,
-        count(*) filter (where status = 'warning') as warning_events,
-        count(*) filter (where status = 'violation') as violation_events,
-        avg(session_duration_minutes) as average_session_duration_minutes,
-        avg(cast(concurrent_streams as double)) as average_concurrent_streams,
-        percentile_cont(0.5) within group (order by user_age) as median_user_age
-    from events
+        cast(coalesce(sum(events), 0) as bigint) as total_events,
+        count(*) as unique_users,
+        {{ as_text('cast(min(first_event_at) as date)') }} as first_event_date,
+        {{ as_text('cast(max(last_event_at) as date)') }} as last_event_date,
+        cast(coalesce(sum(events - warning_events - violation_events), 0) as bigint)
+            as compliant_events,
+        cast(coalesce(sum(warning_events), 0) as bigint) as warning_events,
+        cast(coalesce(sum(violation_events), 0) as bigint) as violation_events
+    from users
+),
+
+average_session as (
+    select {{ ratio('sum(events * metric_value)', 'sum(events)') }}
+        as average_session_duration_minutes
+    from value_counts
+    where metric = 'session_duration_minutes'
+),
+
+average_streams as (
+    select {{ ratio('sum(events * metric_value)', 'sum(events)') }} as average_concurrent_streams
+    from value_counts
+    where metric = 'concurrent_streams'
+),
+
+median_age as (
+    select {{ quantile_of_counts(0.5) }} as median_user_age
+    from value_counts
+    where metric = 'user_age'
 ),
 
 rates as (
@@ -120,6 +141,9 @@ highest as (
 figures as (
     select
         totals.*,
+        average_session.*,
+        average_streams.*,
+        median_age.*,
         rates.*,
         covered_regions.*,
         tracked_regulations.*,
@@ -128,6 +152,9 @@ figures as (
         highest.*,
         input_rows.*
     from totals
+    cross join average_session
+    cross join average_streams
+    cross join median_age
     cross join rates
     cross join covered_regions
     cross join tracked_regulations

@@ -1,5 +1,5 @@
 with member_counts as (
-    select * from {{ ref('int_violation_counts') }}
+    select * from {{ ref('int_member_counts') }}
 ),
 
 design_effects as (

@@ -6,7 +6,7 @@
 ]) %}
 
 with member_counts as (
-    select * from {{ ref('int_violation_counts') }}
+    select * from {{ ref('int_member_counts') }}
 ),
 
 associations as (

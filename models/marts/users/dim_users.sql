@@ -1,5 +1,5 @@
-with events as (
-    select * from {{ ref('fct_compliance_events') }}
+with daily_totals as (
+    select * from {{ ref('int_daily_user_totals') }}
 ),
 
 violation_tests as (
@@ -9,15 +9,16 @@ violation_tests as (
 totals as (
     select
         user_id,
-        min(event_id) as first_event_id,
-        count(*) as events,
-        count(*) filter (where is_violation) as violation_events,
-        count(*) filter (where status = 'warning') as warning_events,
-        avg(session_duration_minutes) as average_session_duration_minutes,
-        avg(cast(concurrent_streams as double)) as average_concurrent_streams,
-        min(occurred_at) as first_event_at,
-        max(occurred_at) as last_event_at
-    from events
+        min(first_event_id) as first_event_id,
+        cast(sum(events) as bigint) as events,
+        cast(sum(violation_events) as bigint) as violation_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        {{ ratio('sum(session_duration_minutes)', 'sum(events)') }}
+            as average_session_duration_minutes,
+        {{ ratio('sum(concurrent_streams)', 'sum(events)') }} as average_concurrent_streams,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at
+    from daily_totals
     group by user_id
 ),
 
@@ -53,7 +54,7 @@ adjusted as (
 users as (
     select
         adjusted.user_id,
-        first_events.user_age,
+        first_days.user_age,
         adjusted.events,
         adjusted.violation_events,
         adjusted.warning_events,
@@ -70,7 +71,7 @@ users as (
             'adjusted.smallest_possible_p_value', 'adjusted.p_value', 'adjusted.p_adjusted'
         ) }} as risk_evidence
     from adjusted
-    inner join events as first_events on adjusted.first_event_id = first_events.event_id
+    inner join daily_totals as first_days on adjusted.first_event_id = first_days.first_event_id
     cross join shrinkage
 )
 

@@ -1,28 +1,61 @@
-with events as (
-    select * from {{ ref('stg_compliance_events') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ drop_outdated_days(ref('int_source_days')) }}",
+    partition_by=['source_date'] if target.type == 'spark' else none
+) }}
+
+{% set types = column_types(ref('stg_compliance_events')) %}
+
+-- Days that do not stand here yet, or were just removed because their rows changed.
+with days as (
+    select * from {{ ref('int_source_days') }}
+    {% if is_incremental() %}
+    where fingerprint not in (select distinct fingerprint from {{ this }})
+    {% endif %}
 ),
 
 repeated_event_ids as (
-    select * from {{ ref('int_repeated_event_ids') }}
+    select events.event_id
+    from {{ ref('stg_compliance_events') }} as events
+    inner join days on events.source_date = days.source_date
+    where events.event_id is not null
+    group by events.event_id
+    having count(*) > 1
 ),
 
--- Of exact copies one row is kept; of conflicting copies every row, to be quarantined.
-deduplicated as (
+-- Staging is read twice, because engines would keep a shared CTE of all rows in memory.
+unique_ids as (
     select
         events.*,
-        coalesce(repeated_event_ids.is_conflicting, false) as is_conflicting
-    from events
+        days.fingerprint,
+        1 as copies,
+        1 as copy_number
+    from {{ ref('stg_compliance_events') }} as events
+    inner join days on events.source_date = days.source_date
     left join repeated_event_ids on events.event_id = repeated_event_ids.event_id
-    where repeated_event_ids.event_id is null or repeated_event_ids.is_conflicting
+    where repeated_event_ids.event_id is null
+),
 
-    union all
-
-    select distinct
+repeated_ids as (
+    select
         events.*,
-        false as is_conflicting
-    from events
+        days.fingerprint,
+        count(*) over (partition by {{ raw_event_columns('events.raw_') | join(', ') }}) as copies,
+        row_number() over (
+            partition by {{ raw_event_columns('events.raw_') | join(', ') }} order by events.event_id
+        ) as copy_number
+    from {{ ref('stg_compliance_events') }} as events
+    inner join days on events.source_date = days.source_date
     inner join repeated_event_ids on events.event_id = repeated_event_ids.event_id
-    where not repeated_event_ids.is_conflicting
+),
+
+-- Of exact copies, which always lie in the same day, one row is kept.
+deduplicated as (
+    select * from unique_ids
+    union all
+    select * from repeated_ids
+    where copy_number = 1
 ),
 
 -- The first reason of each column that applies; the order of the columns is that of the file.
@@ -31,13 +64,18 @@ checked as (
         deduplicated.*,
         nullif(substring(
             case
-                when {{ read_text('raw_event_id') }} is null then ',event_id_missing'
+                when
+                    deduplicated.event_id is null
+                    and {{ read_text('raw_event_id') }} is null
+                    then ',event_id_missing'
                 when deduplicated.event_id is null then ',event_id_not_an_integer'
-                when deduplicated.is_conflicting then ',event_id_conflicting'
                 else ''
             end
             || case
-                when {{ read_text('raw_timestamp') }} is null then ',timestamp_missing'
+                when
+                    deduplicated.occurred_at is null
+                    and {{ read_text('raw_timestamp') }} is null
+                    then ',timestamp_missing'
                 when deduplicated.occurred_at is null then ',timestamp_unreadable'
                 when deduplicated.occurred_at < {{ earliest_timestamp() }}
                     then ',timestamp_too_early'
@@ -46,7 +84,10 @@ checked as (
                 else ''
             end
             || case
-                when {{ read_text('raw_user_id') }} is null then ',user_id_missing'
+                when
+                    deduplicated.user_id is null
+                    and {{ read_text('raw_user_id') }} is null
+                    then ',user_id_missing'
                 when deduplicated.user_id is null then ',user_id_not_an_integer'
                 else ''
             end
@@ -71,7 +112,10 @@ checked as (
                 else ''
             end
             || case
-                when {{ read_text('raw_user_age') }} is null then ',user_age_missing'
+                when
+                    deduplicated.user_age is null
+                    and {{ read_text('raw_user_age') }} is null
+                    then ',user_age_missing'
                 when deduplicated.user_age is null then ',user_age_not_an_integer'
                 when
                     deduplicated.user_age < {{ var('minimum_user_age') }}
@@ -80,7 +124,9 @@ checked as (
                 else ''
             end
             || case
-                when {{ read_text('raw_session_duration_minutes') }} is null
+                when
+                    deduplicated.session_duration_minutes is null
+                    and {{ read_text('raw_session_duration_minutes') }} is null
                     then ',session_duration_minutes_missing'
                 when deduplicated.session_duration_minutes is null
                     then ',session_duration_minutes_not_a_number'
@@ -98,7 +144,9 @@ checked as (
                 else ''
             end
             || case
-                when {{ read_text('raw_concurrent_streams') }} is null
+                when
+                    deduplicated.concurrent_streams is null
+                    and {{ read_text('raw_concurrent_streams') }} is null
                     then ',concurrent_streams_missing'
                 when deduplicated.concurrent_streams is null
                     then ',concurrent_streams_not_an_integer'
@@ -123,7 +171,43 @@ checked as (
         on deduplicated.status = statuses.status
     left join {{ ref('data_sharing_levels') }} as data_sharing_levels
         on deduplicated.data_shared = data_sharing_levels.data_shared
+),
+
+stored as (
+    select
+        event_id,
+        user_id,
+        region,
+        regulation,
+        event_type,
+        status,
+        data_shared,
+        user_age,
+        concurrent_streams,
+        session_duration_minutes,
+        occurred_at,
+        rejection_reasons,
+        cast(copies as bigint) as copies,
+        {{ text_unless_same('raw_event_id', 'event_id', types.raw_event_id) }} as raw_event_id,
+        {{ text_unless_same('raw_user_id', 'user_id', types.raw_user_id) }} as raw_user_id,
+        {{ text_unless_same('raw_region', 'region') }} as raw_region,
+        {{ text_unless_same('raw_regulation', 'regulation') }} as raw_regulation,
+        {{ text_unless_same('raw_event_type', 'event_type') }} as raw_event_type,
+        {{ text_unless_same('raw_status', 'status') }} as raw_status,
+        {{ text_unless_same('raw_data_shared', 'data_shared') }} as raw_data_shared,
+        {{ text_unless_same('raw_user_age', 'user_age', types.raw_user_age) }} as raw_user_age,
+        {{ text_unless_same(
+            'raw_concurrent_streams', 'concurrent_streams', types.raw_concurrent_streams
+        ) }} as raw_concurrent_streams,
+        {{ text_unless_same(
+            'raw_session_duration_minutes', 'session_duration_minutes', types.raw_session_duration_minutes
+        ) }} as raw_session_duration_minutes,
+        {{ text_unless_same(
+            'raw_timestamp', 'occurred_at', types.raw_timestamp
+        ) }} as raw_timestamp,
+        fingerprint,
+        source_date
+    from checked
 )
 
--- All columns of staging pass through.
-select * from checked  -- noqa: AM04
+select * from stored

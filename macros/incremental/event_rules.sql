@@ -1,0 +1,16 @@
+{#- Fingerprint of all that decides what becomes of a raw row, but for the known members: vars, readers
+    and models. When it changes, every day is built anew. -#}
+{% macro event_rules() %}
+    {%- set rules = [
+        var('events_columns'),
+        earliest_timestamp(), var('latest_timestamp'),
+        var('minimum_user_age'), var('maximum_user_age'), var('maximum_session_duration_minutes'),
+        read_text('x'), read_integer('x'), read_number('x'), read_timestamp('x'),
+        tested_dimensions(),
+    ] -%}
+    {%- for node in (graph.nodes or {}).values() | sort(attribute='name')
+        if node.resource_type == 'model' and node.fqn[1] in ('staging', 'intermediate') -%}
+        {%- do rules.append(node.checksum.checksum) -%}
+    {%- endfor -%}
+    {{- return(local_md5(tojson(rules))) -}}
+{% endmacro %}

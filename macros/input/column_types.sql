@@ -1,0 +1,20 @@
+{#- Kinds of the columns of a relation by name: `integer`; `double`, or `number` for another kind of
+    number; `timestamp`, or `moment` for another kind of timestamp. All else, text above all, has
+    none. Empty for a relation that does not exist yet. -#}
+{% macro column_types(relation) %}
+    {%- set kinds = {
+        'tinyint': 'integer', 'smallint': 'integer', 'integer': 'integer', 'int': 'integer',
+        'bigint': 'integer', 'hugeint': 'integer', 'utinyint': 'integer', 'usmallint': 'integer',
+        'uinteger': 'integer', 'ubigint': 'integer',
+        'double': 'double', 'float': 'number', 'real': 'number', 'decimal': 'number',
+        'timestamp': 'timestamp', 'timestamp with time zone': 'moment', 'timestamp_ntz': 'moment',
+        'timestamp_ns': 'moment', 'timestamp_ms': 'moment', 'timestamp_s': 'moment',
+    } -%}
+    {%- set found = {} -%}
+    {#- The fixture of a unit test has no schema and cannot be asked. -#}
+    {%- set existing = load_relation(relation) if execute and relation.schema -%}
+    {%- for column in adapter.get_columns_in_relation(existing) if existing -%}
+        {%- do found.update({column.name | lower: kinds.get((column.dtype | lower).split('(')[0])}) -%}
+    {%- endfor -%}
+    {{- return(found) -}}
+{% endmacro %}

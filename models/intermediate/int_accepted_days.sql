@@ -1,0 +1,31 @@
+with source_days as (
+    select * from {{ ref('int_source_days') }}
+),
+
+events as (
+    select * from {{ ref('int_checked_events') }}
+),
+
+conflicting_event_ids as (
+    select * from {{ ref('int_conflicting_event_ids') }}
+),
+
+-- Which events of a day are accepted hangs on the ids of all other days, too.
+conflicts as (
+    select
+        events.source_date,
+        {{ checksum(['events.event_id']) }} as checksum
+    from events
+    inner join conflicting_event_ids on events.event_id = conflicting_event_ids.event_id
+    group by events.source_date
+),
+
+fingerprinted as (
+    select
+        source_days.source_date as event_date,
+        md5(concat_ws(' ', source_days.fingerprint, conflicts.checksum)) as fingerprint
+    from source_days
+    left join conflicts on source_days.source_date = conflicts.source_date
+)
+
+select * from fingerprinted
