@@ -236,7 +236,9 @@ def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str
     """Yield the statements that give the copies the comments of the originals."""
     where = "database_name = ? and schema_name = 'marts' and comment is not null"
     tables = connection.execute(
-        f"select table_name, comment from duckdb_tables() where {where}", [source]
+        f"select table_name, comment from duckdb_tables() where {where}"
+        f" union all select view_name, comment from duckdb_views() where {where}",
+        [source, source],
     ).fetchall()
     columns = connection.execute(
         f"select table_name, column_name, comment from duckdb_columns() where {where}", [source]

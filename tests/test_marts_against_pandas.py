@@ -689,7 +689,9 @@ def test_relation_has_the_promised_columns(built_project, relation):
 def test_relation_is_documented_in_the_database(built_project, relation):
     with built_project.connect() as connection:
         tables = connection.execute(
-            "select comment from duckdb_tables() where schema_name = 'marts' and table_name = ?",
+            "select comment from duckdb_tables() where schema_name = 'marts' and table_name = $1"
+            " union all"
+            " select comment from duckdb_views() where schema_name = 'marts' and view_name = $1",
             [relation],
         ).fetchall()
         columns = connection.execute(

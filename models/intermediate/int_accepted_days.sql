@@ -1,3 +1,5 @@
+-- With too many rejected rows nothing is built from the events: the quarantine and its check come first.
+-- depends_on: {{ ref('quarantine_by_rejection_reason') }}
 with source_days as (
     select * from {{ ref('int_source_days') }}
 ),
