@@ -252,10 +252,10 @@ def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str
 
 
 def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the names of the tables of the schema `marts` in the connection's own database."""
+    """Return the names of the relations of schema `marts` in the connection's own database."""
     rows = connection.execute(
-        "select table_name from duckdb_tables()"
-        " where database_name = current_database() and schema_name = 'marts' order by table_name"
+        "select table_name from information_schema.tables"
+        " where table_catalog = current_database() and table_schema = 'marts' order by table_name"
     ).fetchall()
     return [row[0] for row in rows]
 

@@ -67,6 +67,17 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OTT_")}
 
 
+def copy_to_damage(project: Project, folder: Path) -> Path:
+    """Copy the work database into a folder, with tables in place of the views among the marts."""
+    copy = Path(shutil.copy(project.root / "ott_build.duckdb", folder))
+    with duckdb.connect(copy) as connection:
+        for view in ("fct_compliance_events", "quarantined_compliance_events"):
+            connection.execute(f"create table marts.copied as from marts.{view}")
+            connection.execute(f"drop view marts.{view}")
+            connection.execute(f"alter table marts.copied rename to {view}")
+    return copy
+
+
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory) -> Callable[[str], Project]:
     """Return a function that makes a fresh copy of the project."""
@@ -107,8 +118,8 @@ def folder(built_project, tmp_path) -> Path:
 
 @pytest.fixture
 def work(built_project, tmp_path) -> Path:
-    """A copy of the work database of the seed build."""
-    return Path(shutil.copy(built_project.root / "ott_build.duckdb", tmp_path))
+    """A copy of the work database of the seed build, which can be damaged."""
+    return copy_to_damage(built_project, tmp_path)
 
 
 @pytest.fixture(scope="session")

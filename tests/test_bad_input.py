@@ -112,7 +112,7 @@ def test_missing_column_in_another_source_is_named(project):
     assert project.dbt("seed").returncode == 0
     with duckdb.connect(project.root / "ott_build.duckdb") as connection:
         connection.sql("alter table raw.raw_compliance_events drop column status")
-    result = project.dbt("run", "--select", "stg_compliance_events")
+    result = project.dbt("run", "--select", "base_compliance_events")
     assert result.returncode != 0
     assert "lacks the column(s) status" in result.stdout
 

@@ -1,10 +1,10 @@
 """The dbt tests notice damage: tables are damaged one by one and their tests must fail."""
 
 import re
-import shutil
 
 import duckdb
 import pytest
+from conftest import copy_to_damage
 
 DAMAGE = {
     "an event is lost": (
@@ -159,8 +159,7 @@ def project(new_project):
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_noticed(built_project, project, damage):
     statement, checks = DAMAGE[damage]
-    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
-    with duckdb.connect(project.root / "ott_build.duckdb") as connection:
+    with duckdb.connect(copy_to_damage(built_project, project.root)) as connection:
         connection.sql(statement)
     output = project.dbt("test", "--select", *checks).stdout
     failed = {check for check in checks if re.search(rf" FAIL \d+ {check} ", output)}

@@ -38,6 +38,9 @@ def all_comments(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
         select table_name, null as column_name, comment
         from duckdb_tables() where schema_name = 'marts'
         union all
+        select view_name, null as column_name, comment
+        from duckdb_views() where schema_name = 'marts'
+        union all
         select table_name, column_name, comment
         from duckdb_columns() where schema_name = 'marts'
         order by all
