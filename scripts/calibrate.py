@@ -227,7 +227,7 @@ USERS_DIFFER = replace(NULL_EFFECTS, user_effect_sd=1.0)
 BY_DIMENSION = "design effects by dimension"
 VARIANTS = {
     "no design effect": """
-        select distinct dimension, 1.0 as design_effect from {int_violation_counts}
+        select distinct dimension, 1.0 as design_effect from {int_member_counts}
     """,
     "one design effect for all": """
         with users as (
@@ -254,7 +254,7 @@ VARIANTS = {
             cross join overall
         )
         select distinct dimension, design_effect
-        from {int_violation_counts}
+        from {int_member_counts}
         cross join design_effect
     """,
 }

@@ -1,12 +1,3 @@
-{#- What every breakdown counts; to be used under `group by <member>`. -#}
-{% macro count_compliance_events() -%}
-    count(*) as events,
-    count(*) filter (where status = 'compliant') as compliant_events,
-    count(*) filter (where status = 'warning') as warning_events,
-    count(*) filter (where status = 'violation') as violation_events,
-    count(distinct user_id) as users
-{%- endmacro %}
-
 {#- The columns that all breakdowns share, from the counts joined to the known members:
     zero where a member has no events, and no rate there. -#}
 {% macro compliance_measures(counts) -%}

@@ -13,7 +13,7 @@
     {%- set found = {} -%}
     {#- The fixture of a unit test has no schema and cannot be asked. -#}
     {%- set existing = load_relation(relation) if execute and relation.schema -%}
-    {%- for column in adapter.get_columns_in_relation(existing) if existing -%}
+    {%- for column in (adapter.get_columns_in_relation(existing) if existing else []) -%}
         {%- do found.update({column.name | lower: kinds.get((column.dtype | lower).split('(')[0])}) -%}
     {%- endfor -%}
     {{- return(found) -}}

@@ -1,32 +1,25 @@
-with checked_events as (
-    select * from {{ ref('int_checked_events') }}
-),
-
-conflicting_event_ids as (
-    select * from {{ ref('int_conflicting_event_ids') }}
+with judged_events as (
+    select * from {{ ref('int_judged_events') }}
 ),
 
 accepted as (
     select
-        checked_events.event_id,
-        checked_events.user_id,
-        checked_events.region,
-        checked_events.regulation,
-        checked_events.event_type,
-        checked_events.status,
-        checked_events.data_shared,
-        checked_events.user_age,
-        checked_events.concurrent_streams,
-        checked_events.session_duration_minutes,
-        checked_events.status = 'violation' as is_violation,
-        cast(extract(hour from checked_events.occurred_at) as integer) as event_hour,
-        checked_events.source_date as event_date,
-        checked_events.occurred_at
-    from checked_events
-    left join conflicting_event_ids on checked_events.event_id = conflicting_event_ids.event_id
-    where
-        checked_events.rejection_reasons is null
-        and conflicting_event_ids.event_id is null
+        event_id,
+        user_id,
+        region,
+        regulation,
+        event_type,
+        status,
+        data_shared,
+        user_age,
+        concurrent_streams,
+        session_duration_minutes,
+        status = 'violation' as is_violation,
+        cast(extract(hour from occurred_at) as integer) as event_hour,
+        source_date as event_date,
+        occurred_at
+    from judged_events
+    where rejection_reasons is null
 )
 
 select * from accepted

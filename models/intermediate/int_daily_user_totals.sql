@@ -50,7 +50,9 @@ with_age as (
         totals.event_date
     from totals
     inner join {{ ref('int_accepted_events') }} as first_events
-        on totals.first_event_id = first_events.event_id
+        on
+            totals.event_date = first_events.event_date
+            and totals.first_event_id = first_events.event_id
 )
 
 select * from with_age

@@ -3,30 +3,23 @@ with raw_rows as (
     from {{ ref('int_source_days') }}
 ),
 
-exact_copies as (
-    select cast(coalesce(sum(copies - 1), 0) as bigint) as exact_copies_dropped
-    from {{ ref('int_checked_events') }}
-),
-
-accepted_rows as (
-    select count(*) as accepted_rows from {{ ref('int_accepted_events') }}
-),
-
-quarantined_rows as (
-    select count(*) as quarantined_rows from {{ ref('quarantined_compliance_events') }}
+judged_rows as (
+    select
+        count(*) filter (where rejection_reasons is null) as accepted_rows,
+        count(*) filter (where rejection_reasons is not null) as quarantined_rows,
+        cast(coalesce(sum(copies - 1), 0) as bigint) as exact_copies_dropped
+    from {{ ref('int_judged_events') }}
 ),
 
 counted as (
     select
         raw_rows.raw_rows,
-        accepted_rows.accepted_rows,
-        quarantined_rows.quarantined_rows,
-        exact_copies.exact_copies_dropped,
-        {{ ratio('quarantined_rows.quarantined_rows', 'raw_rows.raw_rows') }} as quarantined_share
+        judged_rows.accepted_rows,
+        judged_rows.quarantined_rows,
+        judged_rows.exact_copies_dropped,
+        {{ ratio('judged_rows.quarantined_rows', 'raw_rows.raw_rows') }} as quarantined_share
     from raw_rows
-    cross join exact_copies
-    cross join accepted_rows
-    cross join quarantined_rows
+    cross join judged_rows
 )
 
 select * from counted

@@ -1,25 +1,8 @@
 {# Clients of DuckDB read a release, which is a copy; elsewhere they read this relation itself. #}
 {{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
 
-with checked_events as (
-    select * from {{ ref('int_checked_events') }}
-),
-
-conflicting_event_ids as (
-    select * from {{ ref('int_conflicting_event_ids') }}
-),
-
--- A conflicting id is the first of the reasons, which stand in the order of the columns.
-judged as (
-    select
-        checked_events.*,
-        nullif(concat_ws(
-            ',',
-            case when conflicting_event_ids.event_id is not null then 'event_id_conflicting' end,
-            checked_events.rejection_reasons
-        ), '') as all_rejection_reasons
-    from checked_events
-    left join conflicting_event_ids on checked_events.event_id = conflicting_event_ids.event_id
+with judged_events as (
+    select * from {{ ref('int_judged_events') }}
 ),
 
 rejected as (
@@ -36,9 +19,9 @@ rejected as (
             as session_duration_minutes,
         {{ original_text('raw_concurrent_streams', 'concurrent_streams') }} as concurrent_streams,
         {{ original_text('raw_data_shared', 'data_shared') }} as data_shared,
-        all_rejection_reasons as rejection_reasons
-    from judged
-    where all_rejection_reasons is not null
+        rejection_reasons
+    from judged_events
+    where rejection_reasons is not null
 )
 
 select * from rejected

@@ -1,0 +1,278 @@
+"""A build that takes only the changed days gives what a build from nothing gives."""
+
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+from conftest import DBT, clean_environment
+
+SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
+COLUMNS = (
+    "event_id",
+    "timestamp",
+    "user_id",
+    "region",
+    "regulation",
+    "event_type",
+    "status",
+    "user_age",
+    "session_duration_minutes",
+    "concurrent_streams",
+    "data_shared",
+)
+TEXT_COLUMNS = ", ".join(f"{column} varchar" for column in COLUMNS)
+SOURCE = {"database": "platform.duckdb", "schema": "main", "table": "events"}
+VARIABLES = json.dumps({"events_source": SOURCE, "maximum_quarantined_share": 1})
+DAILY = {
+    "int_checked_events": "source_date",
+    "int_daily_member_counts": "event_date",
+    "int_daily_user_totals": "event_date",
+    "int_daily_value_counts": "event_date",
+}
+
+
+# --- Random changes of a source ------------------------------------------------------------------
+
+
+class Source:
+    """A table of raw events, text as it could come, that random changes happen to."""
+
+    def __init__(self, draws: random.Random):
+        self.draws = draws
+        self.rows: list[list[str | None]] = []
+        self.add(range(draws.randint(0, 6)))
+
+    def new_row(self, day: int) -> list[str | None]:
+        draws = self.draws
+        moment = datetime(2026, 1, 1 + day) + timedelta(seconds=draws.randrange(86400))
+        row = [
+            # Few ids, so that copies and conflicts come up, in one day and across days.
+            str(draws.randrange(60)),
+            moment.strftime("%Y-%m-%d %H:%M:%S"),
+            str(draws.randrange(8)),
+            draws.choice(["US", "EU", "asia ", "LATAM", "MARS"]),
+            draws.choice(["GDPR", "CCPA"]),
+            draws.choice(["login", "download"]),
+            draws.choice(["compliant", "compliant", "warning", "violation"]),
+            str(draws.randint(13, 70)),
+            f"{draws.expovariate(1 / 45):.{draws.randint(0, 15)}f}",
+            str(draws.randint(1, 4)),
+            draws.choice(["none", "partial", "full"]),
+        ]
+        if draws.random() < 0.1:
+            row[draws.randrange(len(row))] = draws.choice([None, "", "?", "2027-01-01 00:00:00"])
+        return row
+
+    def add(self, days) -> None:
+        for day in days:
+            self.rows += [self.new_row(day) for _ in range(self.draws.randint(0, 8))]
+
+    def change(self) -> None:
+        """Do one of the things that happen to a source."""
+        draws = self.draws
+        kind = draws.choice(
+            ["arrive", "late", "copy", "conflict", "correct", "move", "delete", "empty day", "none"]
+        )
+        if kind == "arrive":
+            self.add([draws.randint(0, 9)])
+        elif kind == "late":
+            self.rows.append(self.new_row(draws.randint(0, 9)))
+        elif not self.rows:
+            return
+        elif kind == "copy":
+            self.rows.append(list(draws.choice(self.rows)))
+        elif kind == "conflict":
+            row = self.new_row(draws.randint(0, 9))
+            row[0] = draws.choice(self.rows)[0]
+            self.rows.append(row)
+        elif kind == "correct":
+            column = draws.randrange(len(COLUMNS))
+            draws.choice(self.rows)[column] = self.new_row(draws.randint(0, 9))[column]
+        elif kind == "move":
+            draws.choice(self.rows)[1] = self.new_row(draws.randint(0, 9))[1]
+        elif kind == "delete":
+            self.rows.remove(draws.choice(self.rows))
+        elif kind == "empty day":
+            day = (draws.choice(self.rows)[1] or "")[:10]
+            self.rows = [row for row in self.rows if (row[1] or "")[:10] != day]
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Put the rows into the source's table, in another order each time."""
+        self.draws.shuffle(self.rows)
+        connection.execute("delete from platform.main.events")
+        if self.rows:
+            values = ", ".join(f"({', '.join('?' * len(COLUMNS))})" for _ in self.rows)
+            connection.execute(
+                f"insert into platform.main.events values {values}",
+                [value for row in self.rows for value in row],
+            )
+
+
+def create_source(path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute(f"create or replace table events ({TEXT_COLUMNS})")
+
+
+# --- The statements that dbt runs ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(new_project):
+    project = new_project("incremental")
+    create_source(project.root / "platform.duckdb")
+    result = project.dbt("seed", "--vars", VARIABLES)
+    assert result.returncode == 0, result.stdout
+    return project
+
+
+def statements_of(project, *arguments: str) -> list[str]:
+    """Run the models with dbt and return the SQL that it ran for them, in order."""
+    log = project.root / "logs" / "dbt.log"
+    log.unlink(missing_ok=True)
+    result = project.dbt(
+        "--log-format-file=json", "--log-level-file=debug",
+        "run", "--vars", VARIABLES, *arguments,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    statements = []
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        if not event["data"].get("conn_name", "").startswith("model."):
+            continue
+        if event["info"]["name"] == "SQLQuery":
+            statements.append(event["data"]["sql"])
+    return [
+        sql
+        for sql in (re.sub(r"^\s*/\*.*?\*/\s*", "", sql, flags=re.S) for sql in statements)
+        if not re.match(r"\s*(comment on|attach|select count|describe)", sql) and sql.strip()
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(project) -> dict[str, list[str]]:
+    """The statements of a first run, of one from nothing, and of one for the changed days."""
+    return {
+        "first": statements_of(project),
+        "full": statements_of(project, "--full-refresh"),
+        "incremental": statements_of(project),
+    }
+
+
+@pytest.fixture(scope="module")
+def databases(project, runs):
+    """Two databases in memory after a first run, each with a source of its own."""
+    connections = {}
+    for name in ("incremental", "full"):
+        connection = connections[name] = duckdb.connect(config={"threads": 1})
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("attach ':memory:' as ott_build")
+        connection.execute("attach ':memory:' as platform")
+        connection.execute(f"create table platform.main.events ({TEXT_COLUMNS})")
+        connection.execute("use ott_build")
+        connection.execute(f"attach '{project.root / 'ott_build.duckdb'}' as built (read_only)")
+        for schema in ("raw", "staging", "intermediate", "marts"):
+            connection.execute(f"create schema {schema}")
+        for (seed,) in connection.execute(
+            "select table_name from duckdb_tables() where database_name = 'built'"
+            " and schema_name = 'raw'"
+        ).fetchall():
+            connection.execute(f"create table raw.{seed} as from built.raw.{seed}")
+        connection.execute("detach built")
+        replay(connection, runs["first"])
+    yield connections
+    for connection in connections.values():
+        connection.close()
+
+
+def replay(connection, statements: list[str]) -> None:
+    """Run the statements as dbt did, after what an interrupted run left behind is removed."""
+    leftovers = connection.execute(r"""
+        select 'table ' || schema_name || '.' || table_name from duckdb_tables()
+        where table_name like '%\_\_dbt\_%' escape '\'
+        union all
+        select 'view ' || schema_name || '.' || view_name from duckdb_views()
+        where view_name like '%\_\_dbt\_%' escape '\'
+    """).fetchall()
+    for (leftover,) in leftovers:
+        connection.execute(f"drop {leftover}")
+    for statement in statements:
+        connection.execute(statement)
+
+
+def interrupt(connection, statements: list[str], draws: random.Random) -> None:
+    """Stop a run at some statement: what is not committed is lost, as when the process is killed."""
+    try:
+        replay(connection, statements[: draws.randrange(len(statements))])
+    finally:
+        try:
+            connection.execute("rollback")
+        except duckdb.TransactionException:
+            pass
+
+
+def contents(connection) -> dict[str, list[tuple]]:
+    names = connection.execute(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_catalog = 'ott_build' and table_schema in ('intermediate', 'marts')"
+        " and table_name not like '%\\_\\_dbt\\_%' escape '\\'"
+        " order by all"
+    ).fetchall()
+    return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
+
+
+def assert_same(actual: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
+    """Equal tables: text, counts and days exactly, floats to 1e-12."""
+    assert actual.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert len(actual[name]) == len(rows), name
+        for row, wanted in zip(actual[name], rows, strict=True):
+            for value, other in zip(row, wanted, strict=True):
+                if isinstance(value, float) and isinstance(other, float):
+                    assert math.isclose(value, other, rel_tol=1e-12, abs_tol=1e-12) or (
+                        math.isnan(value) and math.isnan(other)
+                    ), (name, row, wanted)
+                else:
+                    assert value == other, (name, row, wanted)
+
+
+# --- The property --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sequence", range(SEQUENCES))
+def test_incremental_equals_full_refresh(databases, runs, sequence):
+    """After any changes, with runs that are skipped or interrupted between them."""
+    draws = random.Random(sequence)
+    source = Source(draws)
+    connection = databases["incremental"]
+    source.write(connection)
+    replay(connection, runs["full"])
+    for _ in range(draws.randint(1, 4)):
+        for _ in range(draws.randint(1, 5)):
+            source.change()
+        source.write(connection)
+        event = draws.random()
+        if event < 0.25:
+            interrupt(connection, runs["incremental"], draws)
+        if event < 0.8:
+            replay(connection, runs["incremental"])
+    replay(connection, runs["incremental"])
+
+    source.write(databases["full"])
+    replay(databases["full"], runs["full"])
+    assert_same(contents(connection), contents(databases["full"]))
+
+
+def test_the_replayed_statements_are_those_of_an_incremental_run(runs):
+    for table in DAILY:
+        deletes = [sql for sql in runs["incremental"] if f"delete from" in sql and table in sql]
+        assert deletes, table
+        assert not [sql for sql in runs["full"] if "delete from" in sql and table in sql]
+        assert [sql for sql in runs["incremental"] if "insert into" in sql and table in sql]
