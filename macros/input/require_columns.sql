@@ -1,6 +1,6 @@
 {#- Stops the build with a sentence instead of the engine's error about some later query. -#}
 {% macro require_columns(relation, columns) %}
-    {#- The fixture of a unit test has no database and cannot be asked. -#}
+    {#- Files, and the fixture of a unit test, have no schema and cannot be asked. -#}
     {%- set existing = load_relation(relation) if execute and relation.schema -%}
     {%- if existing -%}
         {%- set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | list -%}

@@ -1,4 +1,4 @@
--- With too many rejected rows nothing is built from the events: the quarantine and its check come first.
+-- With too many rejected rows nothing is built from the others: the quarantine is checked first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}
 with source_days as (
     select * from {{ ref('int_source_days') }}
@@ -16,7 +16,7 @@ conflicting_event_ids as (
 conflicts as (
     select
         events.source_date,
-        {{ checksum(['events.event_id']) }} as checksum
+        {{ checksum(['events.event_id']) }} as conflicts_checksum
     from events
     inner join conflicting_event_ids on events.event_id = conflicting_event_ids.event_id
     group by events.source_date
@@ -25,7 +25,7 @@ conflicts as (
 fingerprinted as (
     select
         source_days.source_date as event_date,
-        md5(concat_ws(' ', source_days.fingerprint, conflicts.checksum)) as fingerprint
+        md5(concat_ws(' ', source_days.fingerprint, conflicts.conflicts_checksum)) as fingerprint
     from source_days
     left join conflicts on source_days.source_date = conflicts.source_date
 )

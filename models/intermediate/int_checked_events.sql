@@ -7,12 +7,8 @@
 
 {% set types = column_types(ref('stg_compliance_events')) %}
 
--- Days that do not stand here yet, or were just removed because their rows changed.
 with days as (
-    select * from {{ ref('int_source_days') }}
-    {% if is_incremental() %}
-    where fingerprint not in (select distinct fingerprint from {{ this }})
-    {% endif %}
+    {{ missing_days(ref('int_source_days')) }}
 ),
 
 repeated_event_ids as (
@@ -43,7 +39,8 @@ repeated_ids as (
         days.fingerprint,
         count(*) over (partition by {{ raw_event_columns('events.raw_') | join(', ') }}) as copies,
         row_number() over (
-            partition by {{ raw_event_columns('events.raw_') | join(', ') }} order by events.event_id
+            partition by {{ raw_event_columns('events.raw_') | join(', ') }}
+            order by events.event_id
         ) as copy_number
     from {{ ref('stg_compliance_events') }} as events
     inner join days on events.source_date = days.source_date

@@ -5,25 +5,26 @@
     partition_by=['event_date'] if target.type == 'spark' else none
 ) }}
 
--- Days that do not stand here yet, or were just removed because their events changed.
 with days as (
-    select * from {{ ref('int_accepted_days') }}
-    {% if is_incremental() %}
-    where fingerprint not in (select distinct fingerprint from {{ this }})
-    {% endif %}
+    {{ missing_days(ref('int_accepted_days')) }}
+),
+
+counts as (
+    {%- for dimension, parts in tested_dimensions().items() %}
+        select
+            '{{ dimension }}' as dimension,
+            {{ parts.member }} as member,
+            count(*) as events,
+            count(*) filter (where status = 'compliant') as compliant_events,
+            count(*) filter (where status = 'warning') as warning_events,
+            count(*) filter (where status = 'violation') as violation_events,
+            fingerprint,
+            event_date
+        from ({{ events_of_days() }}) as events
+        group by {{ parts.columns }}, fingerprint, event_date
+
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 )
 
-{% for dimension, parts in tested_dimensions().items() %}
-select
-    '{{ dimension }}' as dimension,
-    {{ parts.member }} as member,
-    count(*) as events,
-    count(*) filter (where status = 'compliant') as compliant_events,
-    count(*) filter (where status = 'warning') as warning_events,
-    count(*) filter (where status = 'violation') as violation_events,
-    fingerprint,
-    event_date
-from ({{ events_of_days() }}) as events
-group by {{ parts.columns }}, fingerprint, event_date
-{{ 'union all' if not loop.last }}
-{% endfor %}
+select * from counts

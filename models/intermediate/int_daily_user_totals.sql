@@ -5,12 +5,8 @@
     partition_by=['event_date'] if target.type == 'spark' else none
 ) }}
 
--- Days that do not stand here yet, or were just removed because their events changed.
 with days as (
-    select * from {{ ref('int_accepted_days') }}
-    {% if is_incremental() %}
-    where fingerprint not in (select distinct fingerprint from {{ this }})
-    {% endif %}
+    {{ missing_days(ref('int_accepted_days')) }}
 ),
 
 events as (

@@ -67,8 +67,8 @@ totals as (
 ),
 
 average_session as (
-    select {{ ratio('sum(events * metric_value)', 'sum(events)') }}
-        as average_session_duration_minutes
+    select
+        {{ ratio('sum(events * metric_value)', 'sum(events)') }} as average_session_duration_minutes
     from value_counts
     where metric = 'session_duration_minutes'
 ),
