@@ -1,0 +1,1 @@
+"""What `scripts/benchmark.py` runs and measures: inputs, engines, and the figures by other means."""
