@@ -22,7 +22,8 @@ def build(events: str, database: Path, memory_limit: str | None = None) -> None:
     with duckdb.connect(database) as connection:
         if memory_limit:
             connection.execute(f"set memory_limit = {_literal(memory_limit)}")
-        for name, value in {**variables(), "events": events, "seeds": str(SEEDS)}.items():
+        chosen = {name: value for name, value in variables().items() if value != {}}
+        for name, value in {**chosen, "events": events, "seeds": str(SEEDS)}.items():
             connection.execute(f"set variable {name} = {_literal(value)}")
         connection.execute(SCRIPT.read_text(encoding="utf-8"))
 

@@ -172,7 +172,7 @@ set variable power_z = upper_normal_quantile(getvariable('power'));
 
 create temp view raw_events as from read_parquet(getvariable('events'));
 
-create temp table repeated_rows as
+create temp view repeated_rows as
 from raw_events
 where event_id in (
     select event_id from raw_events where event_id is not null
@@ -186,15 +186,11 @@ with counted as (
 
 select *, count(*) over (partition by event_id) > 1 as is_conflicting from counted;
 
--- Of exact copies one row is kept; of conflicting rows all, to be quarantined.
+-- Of exact copies one row is kept; different rows with the same id are all quarantined.
 create temp view candidates as
 select *, false as is_conflicting from raw_events anti join versions using (event_id)
 union all by name
-select * exclude (copies) from versions where not is_conflicting
-union all by name
-select repeated_rows.*, true as is_conflicting
-from repeated_rows
-semi join (from versions where is_conflicting) as conflicts using (event_id);
+select * exclude (copies) from versions;
 
 create temp view tidy_events as
 select
@@ -330,7 +326,7 @@ cross join (
     select count(*) as quarantined_rows from marts.quarantined_compliance_events
 ) as quarantined
 cross join (
-    select sum(copies - 1) as exact_copies_dropped from versions where not is_conflicting
+    select sum(copies - 1) as exact_copies_dropped from versions
 ) as copied;
 
 create table marts.quarantine_by_rejection_reason as
