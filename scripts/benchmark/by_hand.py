@@ -15,7 +15,8 @@ SCRIPT = Path(__file__).with_name("by_hand.sql")
 def build(events: str, database: Path, memory_limit: str | None = None) -> None:
     """Write the schema marts into a new database file, from the Parquet files that a glob names.
 
-    Raises FileExistsError if the database exists, and duckdb.Error if the script fails.
+    The file may not be called marts, which DuckDB could not tell from the schema. Raises
+    FileExistsError if the database exists, and duckdb.Error if the script fails.
     """
     if database.exists():
         raise FileExistsError(f"{database} exists already")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from scipy import special
@@ -325,6 +325,7 @@ def violation_tests(dimensions: dict[str, Dimension], associations: dict[str, Ro
                     "violation_rate_low": low,
                     "violation_rate_high": high,
                     "rate_difference": difference,
+                    "detectable_difference": None,
                     "p_value": _two_sided_p(z),
                     "p_adjusted": None if z is None else _two_sided_p(z / math.sqrt(effect)),
                 }
@@ -436,7 +437,7 @@ def violation_control_chart(days: list[Day]) -> list[Row]:
             (day.violation_events / day.events - center) / math.sqrt(binomial / day.events)
             for day in whole
         ]
-        moving = [abs(later - earlier) for earlier, later in zip(z, z[1:], strict=False)]
+        moving = [abs(later - earlier) for earlier, later in pairwise(z)]
     mean_of_normal_ranges = 2 / math.sqrt(math.pi)
     sigma = max(1.0, sum(moving) / len(moving) / mean_of_normal_ranges) if moving else 1.0
     rows = []

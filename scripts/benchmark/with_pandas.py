@@ -1,4 +1,4 @@
-"""The figures of the marts with pandas and pyarrow: `python -m benchmark.with_pandas EVENTS FOLDER`.
+"""The figures of the marts with pandas: `python -m benchmark.with_pandas EVENTS FOLDER`.
 
 Text is read as categories: as plain strings it would take several times the memory and time.
 """
@@ -133,16 +133,12 @@ def rejection_reasons(rejected: pd.DataFrame) -> pd.DataFrame:
 def quarantine(rejected: pd.DataFrame, folder: Path) -> dict[str, int]:
     """Write the rejected rows with their reasons and return how many each reason has."""
     reasons = rejection_reasons(rejected)
-    lists = [
-        ",".join(reasons.columns[mask]) for mask in reasons.to_numpy()
-    ]
+    lists = [",".join(reasons.columns[mask]) for mask in reasons.to_numpy()]
     values = rejected[list(COLUMNS)].astype(object)
     values = values.where(values.notna(), None)
     is_nan = rejected["session_duration_minutes"].isna() & ~rejected["is_duration_null"]
     values.loc[is_nan, "session_duration_minutes"] = float("nan")
-    rows = (
-        (*row, text) for row, text in zip(values.itertuples(index=False), lists, strict=True)
-    )
+    rows = ((*row, text) for row, text in zip(values.itertuples(index=False), lists, strict=True))
     write_quarantine(folder, rows)
     return reasons.sum().to_dict()
 
@@ -312,9 +308,7 @@ def build(pattern: str, folder: Path) -> None:
         quarantined_rows=quarantined,
         exact_copies_dropped=copies,
         rejections=rejections,
-        dimensions={
-            name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()
-        },
+        dimensions={name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()},
         days=count_days(events),
         users=counted_users,
         judgement=judgement,

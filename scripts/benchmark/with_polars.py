@@ -290,9 +290,7 @@ def build(pattern: str, folder: Path) -> None:
         quarantined_rows=rejected.height,
         exact_copies_dropped=copies,
         rejections=rejections,
-        dimensions={
-            name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()
-        },
+        dimensions={name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()},
         days=count_days(events),
         users=counted_users,
         judgement=judgement,
