@@ -24,7 +24,7 @@ import generate_events as generator
 import psutil
 
 # The package beside this file: Python prefers a package to a module of the same name.
-from benchmark.engines import ENGINES, START_UP, STEPS, Bench, steps_of
+from benchmark.engines import ENGINES, SPARK_MEMORY, START_UP, STEPS, Bench, steps_of
 from benchmark.inputs import Input, prepare
 from benchmark.reference import PROJECT
 from benchmark.summary import SAMPLE, as_markdown, size_text, summarize
@@ -270,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(SPARK_VARIABLE),
         metavar="PATH",
         help="dbt of an environment with dbt-spark, for the engine spark "
-        f"(default: ${SPARK_VARIABLE})",
+        f"(default: ${SPARK_VARIABLE}); ${SPARK_MEMORY} sets the memory of Spark",
     )
     add(
         "--output",

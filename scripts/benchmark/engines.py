@@ -43,6 +43,8 @@ STEPS = {
     "spark": ENGINES["spark"],
 }
 START_UP = ("parse-anew", "parse")
+# The caller's choice, which Spark needs for many events.
+SPARK_MEMORY = "OTT_SPARK_MEMORY"
 PUBLISHING_HOOK = "on-run-end-0"
 
 
@@ -161,7 +163,11 @@ class Bench:
 
 def _environment() -> dict[str, str]:
     """Return the environment without the settings of the caller's own database."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("OTT_")}
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name == SPARK_MEMORY or not name.startswith("OTT_")
+    }
 
 
 def _link(file: Path, folder: Path) -> None:

@@ -71,14 +71,14 @@ def member(column: str) -> pl.Expr:
 
 
 def is_acceptable() -> pl.Expr:
-    """Return the condition for a row that breaks no rule."""
+    """Return the condition for a row that breaks no rule; `tidy_*` are its members."""
     allowed = limits()
     return pl.all_horizontal(
         pl.col("event_id").is_not_null(),
         ~pl.col("is_conflicting"),
         pl.col("timestamp").is_between(allowed.earliest, allowed.latest),
         pl.col("user_id").is_not_null(),
-        *(member(column).is_not_null() for column in KNOWN_MEMBERS),
+        *(pl.col(f"tidy_{column}").is_not_null() for column in KNOWN_MEMBERS),
         pl.col("user_age").is_between(allowed.minimum_age, allowed.maximum_age),
         # nan is larger than all numbers
         pl.col("session_duration_minutes").is_between(0, allowed.maximum_minutes),
@@ -136,23 +136,26 @@ def quarantine(rejected: pl.DataFrame, folder: Path) -> dict[str, int]:
     return reasons.sum().row(0, named=True)
 
 
-def accepted_events(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Return the fact."""
-    return (
-        rows.filter(is_acceptable())
-        .with_columns(**{column: member(column) for column in KNOWN_MEMBERS})
-        .select(
-            "event_id",
-            "user_id",
-            *KNOWN_MEMBERS,
-            pl.col("user_age", "concurrent_streams").cast(pl.Int64),
-            "session_duration_minutes",
-            is_violation=pl.col("status") == "violation",
-            event_hour=pl.col("timestamp").dt.hour().cast(pl.Int32),
-            event_date=pl.col("timestamp").dt.date(),
-            occurred_at="timestamp",
-        )
-        .collect(engine="streaming")
+def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the fact and the rejected rows."""
+    checked = rows.with_columns(
+        **{f"tidy_{column}": member(column) for column in KNOWN_MEMBERS}
+    ).with_columns(is_accepted=is_acceptable())
+    accepted = checked.filter("is_accepted").select(
+        "event_id",
+        "user_id",
+        **{column: f"tidy_{column}" for column in KNOWN_MEMBERS},
+        user_age=pl.col("user_age").cast(pl.Int64),
+        concurrent_streams=pl.col("concurrent_streams").cast(pl.Int64),
+        session_duration_minutes="session_duration_minutes",
+        is_violation=pl.col("tidy_status") == "violation",
+        event_hour=pl.col("timestamp").dt.hour().cast(pl.Int32),
+        event_date=pl.col("timestamp").dt.date(),
+        occurred_at="timestamp",
+    )
+    # Together, so that the rows are read once.
+    return tuple(
+        pl.collect_all([accepted, checked.filter(~pl.col("is_accepted"))], engine="streaming")
     )
 
 
@@ -258,9 +261,8 @@ def build(pattern: str, folder: Path) -> None:
     """
     raw = pl.scan_parquet(files(pattern)).select(COLUMNS)
     rows, copies = without_copies(raw)
-    rejected = rows.filter(~is_acceptable()).collect(engine="streaming")
+    events, rejected = split(rows)
     rejections = quarantine(rejected, folder)
-    events = accepted_events(rows)
     events.write_parquet(folder / "fct_compliance_events.parquet")
 
     users = user_totals(events)
