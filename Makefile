@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean lock seed
+.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean lock seed benchmark
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -63,6 +63,9 @@ docs: $(INSTALLED)  ## Write the documentation site to target/index.html
 
 seed: $(INSTALLED)  ## Write the synthetic events anew
 	$(BIN)/python scripts/generate_events.py
+
+benchmark: $(INSTALLED)  ## Measure against SQL by hand, pandas and polars, to target/benchmark (an hour)
+	$(BIN)/python scripts/benchmark.py
 
 lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
