@@ -274,11 +274,32 @@ def test_a_full_disk_under_the_work_database_leaves_what_is_served(project, smal
     result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
     assert result.returncode != 0
     assert "No space left on device" in result.stdout
+    assert "ran out of disk. Make room for the work database" in result.stdout
     assert served(project.releases) == before
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
     assert result.returncode == 0, result.stdout
     assert served(project.releases) > before
+
+
+def test_too_little_memory_leaves_what_is_served(project):
+    before = served(project.releases)
+    result = project.dbt("build", OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
+    assert result.returncode == 1
+    assert "ran out of memory. Raise OTT_MEMORY_LIMIT (25MB)" in result.stdout
+    assert "What was served before still is." in result.stdout
+    assert served(project.releases) == before
+
+
+def test_a_full_temporary_folder_leaves_what_is_served(project, tmp_path):
+    """What does not fit into the memory goes to disk, as much as is allowed."""
+    project.generate_events("--scenario", "realistic", "--events", "200000")
+    before = served(project.releases)
+    limits = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1", "OTT_TEMP_PATH": str(tmp_path)}
+    result = project.dbt("build", "--exclude", "test_type:unit", OTT_TEMP_LIMIT="1MB", **limits)
+    assert result.returncode == 1
+    assert " ran out of " in result.stdout
+    assert served(project.releases) == before
 
 
 def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):

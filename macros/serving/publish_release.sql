@@ -10,6 +10,8 @@
 {% endmacro %}
 
 {% macro duckdb__publish_release(results) %}
+    {#- First of all, as the database does not always answer after that. -#}
+    {%- do explain_exhaustion(results) -%}
     {%- set obstacle = reason_not_to_publish(results) -%}
     {%- set request = {'marts': [] if obstacle else published_marts(), 'about': about_build(results)} -%}
     {%- set answer = fromjson(run_query(
@@ -33,6 +35,29 @@
             ~ ' MB) as ' ~ answer.release,
             info=true
         ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+{#- Says in a sentence that memory or disk ran out, and what to do. -#}
+{% macro explain_exhaustion(results) %}
+    {%- set reasons = [] -%}
+    {%- for result in results if result.status in ['error', 'fail'] and not reasons -%}
+        {%- set message = result.message or '' -%}
+        {%- if 'No space left on device' in message or 'max_temp_directory_size' in message or 'temp_directory' in message -%}
+            {%- do reasons.append(
+                result.node.name ~ ' ran out of disk. Make room for the work database ('
+                ~ env_var('OTT_DATABASE_PATH', 'ott_build.duckdb')
+                ~ ') and its temporary files, or move them with OTT_DATABASE_PATH and OTT_TEMP_PATH'
+            ) -%}
+        {%- elif 'Out of Memory Error' in message -%}
+            {%- do reasons.append(
+                result.node.name ~ ' ran out of memory. Raise OTT_MEMORY_LIMIT ('
+                ~ env_var('OTT_MEMORY_LIMIT', '80 % of the memory') ~ '), or set OTT_CPU_THREADS lower, which needs less'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if reasons -%}
+        {%- do log(reasons[0] ~ '. What was served before still is.', info=true) -%}
     {%- endif -%}
 {% endmacro %}
 

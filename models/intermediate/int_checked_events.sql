@@ -6,6 +6,7 @@
 ) }}
 
 {% set types = column_types(ref('stg_compliance_events')) %}
+{% set reason_columns = raw_event_columns('reasons.') | join('_reason, ') ~ '_reason' %}
 
 with days as (
     {{ missing_days(ref('int_source_days')) }}
@@ -55,108 +56,94 @@ deduplicated as (
     where copy_number = 1
 ),
 
--- The first reason of each column that applies; the order of the columns is that of the file.
-checked as (
+-- The first reason of each column that applies.
+reasons as (
     select
         deduplicated.*,
-        nullif(substring(
-            case
-                when
-                    deduplicated.event_id is null
-                    and {{ read_text('raw_event_id') }} is null
-                    then ',event_id_missing'
-                when deduplicated.event_id is null then ',event_id_not_an_integer'
-                else ''
-            end
-            || case
-                when
-                    deduplicated.occurred_at is null
-                    and {{ read_text('raw_timestamp') }} is null
-                    then ',timestamp_missing'
-                when deduplicated.occurred_at is null then ',timestamp_unreadable'
-                when deduplicated.occurred_at < {{ earliest_timestamp() }}
-                    then ',timestamp_too_early'
-                when deduplicated.occurred_at > {{ latest_timestamp() }}
-                    then ',timestamp_in_future'
-                else ''
-            end
-            || case
-                when
-                    deduplicated.user_id is null
-                    and {{ read_text('raw_user_id') }} is null
-                    then ',user_id_missing'
-                when deduplicated.user_id is null then ',user_id_not_an_integer'
-                else ''
-            end
-            || case
-                when deduplicated.region is null then ',region_missing'
-                when regions.region is null then ',region_unknown'
-                else ''
-            end
-            || case
-                when deduplicated.regulation is null then ',regulation_missing'
-                when regulations.regulation is null then ',regulation_unknown'
-                else ''
-            end
-            || case
-                when deduplicated.event_type is null then ',event_type_missing'
-                when event_types.event_type is null then ',event_type_unknown'
-                else ''
-            end
-            || case
-                when deduplicated.status is null then ',status_missing'
-                when statuses.status is null then ',status_unknown'
-                else ''
-            end
-            || case
-                when
-                    deduplicated.user_age is null
-                    and {{ read_text('raw_user_age') }} is null
-                    then ',user_age_missing'
-                when deduplicated.user_age is null then ',user_age_not_an_integer'
-                when
-                    deduplicated.user_age < {{ var('minimum_user_age') }}
-                    or deduplicated.user_age > {{ var('maximum_user_age') }}
-                    then ',user_age_out_of_range'
-                else ''
-            end
-            || case
-                when
-                    deduplicated.session_duration_minutes is null
-                    and {{ read_text('raw_session_duration_minutes') }} is null
-                    then ',session_duration_minutes_missing'
-                when deduplicated.session_duration_minutes is null
-                    then ',session_duration_minutes_not_a_number'
-                -- nan counts as larger than infinity on every engine
-                when
-                    deduplicated.session_duration_minutes >= cast('infinity' as double)
-                    or deduplicated.session_duration_minutes <= cast('-infinity' as double)
-                    then ',session_duration_minutes_not_finite'
-                when deduplicated.session_duration_minutes < 0
-                    then ',session_duration_minutes_negative'
-                when
-                    deduplicated.session_duration_minutes
-                    > {{ var('maximum_session_duration_minutes') }}
-                    then ',session_duration_minutes_too_long'
-                else ''
-            end
-            || case
-                when
-                    deduplicated.concurrent_streams is null
-                    and {{ read_text('raw_concurrent_streams') }} is null
-                    then ',concurrent_streams_missing'
-                when deduplicated.concurrent_streams is null
-                    then ',concurrent_streams_not_an_integer'
-                when deduplicated.concurrent_streams < 1 then ',concurrent_streams_below_one'
-                else ''
-            end
-            || case
-                when deduplicated.data_shared is null then ',data_shared_missing'
-                when data_sharing_levels.data_shared is null then ',data_shared_unknown'
-                else ''
-            end,
-            2
-        ), '') as rejection_reasons
+        case
+            when
+                deduplicated.event_id is null
+                and {{ read_text('raw_event_id') }} is null
+                then 'event_id_missing'
+            when deduplicated.event_id is null then 'event_id_not_an_integer'
+        end as event_id_reason,
+        case
+            when
+                deduplicated.occurred_at is null
+                and {{ read_text('raw_timestamp') }} is null
+                then 'timestamp_missing'
+            when deduplicated.occurred_at is null then 'timestamp_unreadable'
+            when deduplicated.occurred_at < {{ earliest_timestamp() }}
+                then 'timestamp_too_early'
+            when deduplicated.occurred_at > {{ latest_timestamp() }}
+                then 'timestamp_in_future'
+        end as timestamp_reason,
+        case
+            when
+                deduplicated.user_id is null
+                and {{ read_text('raw_user_id') }} is null
+                then 'user_id_missing'
+            when deduplicated.user_id is null then 'user_id_not_an_integer'
+        end as user_id_reason,
+        case
+            when deduplicated.region is null then 'region_missing'
+            when regions.region is null then 'region_unknown'
+        end as region_reason,
+        case
+            when deduplicated.regulation is null then 'regulation_missing'
+            when regulations.regulation is null then 'regulation_unknown'
+        end as regulation_reason,
+        case
+            when deduplicated.event_type is null then 'event_type_missing'
+            when event_types.event_type is null then 'event_type_unknown'
+        end as event_type_reason,
+        case
+            when deduplicated.status is null then 'status_missing'
+            when statuses.status is null then 'status_unknown'
+        end as status_reason,
+        case
+            when
+                deduplicated.user_age is null
+                and {{ read_text('raw_user_age') }} is null
+                then 'user_age_missing'
+            when deduplicated.user_age is null then 'user_age_not_an_integer'
+            when
+                deduplicated.user_age < {{ var('minimum_user_age') }}
+                or deduplicated.user_age > {{ var('maximum_user_age') }}
+                then 'user_age_out_of_range'
+        end as user_age_reason,
+        case
+            when
+                deduplicated.session_duration_minutes is null
+                and {{ read_text('raw_session_duration_minutes') }} is null
+                then 'session_duration_minutes_missing'
+            when deduplicated.session_duration_minutes is null
+                then 'session_duration_minutes_not_a_number'
+            -- nan counts as larger than infinity on every engine
+            when
+                deduplicated.session_duration_minutes >= cast('infinity' as double)
+                or deduplicated.session_duration_minutes <= cast('-infinity' as double)
+                then 'session_duration_minutes_not_finite'
+            when deduplicated.session_duration_minutes < 0
+                then 'session_duration_minutes_negative'
+            when
+                deduplicated.session_duration_minutes
+                > {{ var('maximum_session_duration_minutes') }}
+                then 'session_duration_minutes_too_long'
+        end as session_duration_minutes_reason,
+        case
+            when
+                deduplicated.concurrent_streams is null
+                and {{ read_text('raw_concurrent_streams') }} is null
+                then 'concurrent_streams_missing'
+            when deduplicated.concurrent_streams is null
+                then 'concurrent_streams_not_an_integer'
+            when deduplicated.concurrent_streams < 1 then 'concurrent_streams_below_one'
+        end as concurrent_streams_reason,
+        case
+            when deduplicated.data_shared is null then 'data_shared_missing'
+            when data_sharing_levels.data_shared is null then 'data_shared_unknown'
+        end as data_shared_reason
     from deduplicated
     left join {{ ref('regions') }} as regions
         on deduplicated.region = regions.region
@@ -168,6 +155,16 @@ checked as (
         on deduplicated.status = statuses.status
     left join {{ ref('data_sharing_levels') }} as data_sharing_levels
         on deduplicated.data_shared = data_sharing_levels.data_shared
+),
+
+-- In the order of the columns of the file; text is put together for rejected rows only.
+checked as (
+    select
+        reasons.*,
+        case
+            when coalesce({{ reason_columns }}) is not null then concat_ws(',', {{ reason_columns }})
+        end as rejection_reasons
+    from reasons
 ),
 
 stored as (
