@@ -9,10 +9,7 @@
     {%- if format == 'parquet' -%}
         {{- return('read_parquet(' ~ location ~ ', union_by_name = true)') -}}
     {%- elif format == 'csv' -%}
-        {{- return(
-            'read_csv(' ~ location ~ ", all_varchar = true, header = true, union_by_name = true, "
-            ~ "delim = ',', quote = '\"', escape = '\"')"
-        ) -}}
+        {{- return(read_csv_files(location, columns)) -}}
     {%- else -%}
         {%- set types = [] -%}
         {%- for column in columns -%}
@@ -20,6 +17,47 @@
         {%- endfor -%}
         {{- return('read_json(' ~ location ~ ', columns = {' ~ types | join(', ') ~ '})') -}}
     {%- endif -%}
+{% endmacro %}
+
+{#- DuckDB must not guess the form of a CSV file: where a row has a value too many, it takes the rows
+    before it for a preface, and it takes `#` for a comment; the rows are lost without a word. So the
+    first lines say which columns there are. Files with the same ones are read together. -#}
+{% macro read_csv_files(location, columns) %}
+    {%- set form = "auto_detect = false, delim = ',', quote = '\"', escape = '\"'" -%}
+    {%- set files_of_headers = {} -%}
+    {%- for row in (run_query('select file from glob(' ~ location ~ ') order by file').rows if execute else []) -%}
+        {%- set file = dbt.string_literal(dbt.escape_single_quotes(row[0])) -%}
+        {%- set first_lines = run_query(
+            'select line from read_csv(' ~ file ~ ", auto_detect = false, header = false, delim = '\\x01', quote = '',"
+            ~ " escape = '', columns = {line: 'VARCHAR'}) limit 1"
+        ).rows -%}
+        {%- set header = (first_lines[0][0] if first_lines else '') | default('', true) -%}
+        {%- set header = header.lstrip('\ufeff').replace('"', '') -%}
+        {%- set found = header.lower().split(',') -%}
+        {%- set missing = [] -%}
+        {%- for column in columns if column | lower not in found -%}
+            {%- do missing.append(column) -%}
+        {%- endfor -%}
+        {%- if missing -%}
+            {{ stop_because_of_file(row[0], 'lacks the column(s) ' ~ missing | join(', ') ~ ' in its first line, which reads: ' ~ header ~ '. Add them, or say in the var events_columns what they are called there; values are separated by commas.') }}
+        {%- elif found | unique | list | length < found | length -%}
+            {{ stop_because_of_file(row[0], 'names a column twice in its first line, which reads: ' ~ header ~ '. Rename or remove one.') }}
+        {%- endif -%}
+        {%- do files_of_headers.setdefault(header, []).append(file) -%}
+    {%- endfor -%}
+    {%- set selected = columns | map('tojson') | join(', ') -%}
+    {%- set queries = [] -%}
+    {%- for header, files in files_of_headers.items() -%}
+        {%- set types = [] -%}
+        {%- for column in header.split(',') -%}
+            {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
+        {%- endfor -%}
+        {%- do queries.append(
+            'select ' ~ selected ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, ' ~ form
+            ~ ', columns = {' ~ types | join(', ') ~ '})'
+        ) -%}
+    {%- endfor -%}
+    {{- return('(' ~ queries | join(' union all ') ~ ')') -}}
 {% endmacro %}
 
 {#- `parquet`, `csv` or `json`, by the ending of a path; compressed files end in .gz or .zst, too. -#}
