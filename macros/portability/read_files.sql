@@ -22,6 +22,17 @@
     {%- endif -%}
 {% endmacro %}
 
+{#- Every machine of the cluster reads the files by itself, so the path must be good on all of them. -#}
+{% macro spark__read_files(path, columns) %}
+    {%- set options = {
+        'parquet': "mergeSchema = 'true'",
+        'csv': "header = 'true', multiLine = 'true', quote = '\"', escape = '\"'",
+        'json': "primitivesAsString = 'true'",
+    } -%}
+    {%- set format = file_format(path) -%}
+    {{- return(format ~ '.' ~ adapter.quote(path) ~ ' with (' ~ options[format] ~ ')') -}}
+{% endmacro %}
+
 {#- `parquet`, `csv` or `json`, by the ending of a path; compressed files end in .gz or .zst, too. -#}
 {% macro file_format(path) %}
     {%- set ending = path.lower().removesuffix('.gz').removesuffix('.zst').rsplit('.', 1)[-1] -%}
