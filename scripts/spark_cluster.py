@@ -6,6 +6,7 @@ machines does. Run it with the Python that pyspark is installed in:
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -59,7 +60,7 @@ def find_spark() -> Path:
     package = importlib.util.find_spec("pyspark")
     if package is None or package.origin is None:
         raise ClusterError(
-            "This Python has no pyspark. Run `make .venv/spark` and start the script with "
+            "This Python has no pyspark. Run `make spark` and start the script with "
             ".venv/spark/bin/python."
         )
     spark = Path(package.origin).parent
@@ -141,8 +142,8 @@ class Starter:
                 raise ClusterError(f"The {name} ended at once. The end of {log}:\n{last}")
             if time.monotonic() - began > self.arguments.timeout:
                 raise ClusterError(
-                    f"The {name} was not ready after {self.arguments.timeout} seconds. See {log}, or "
-                    "wait longer with --timeout."
+                    f"The {name} was not ready after {self.arguments.timeout} seconds. See {log}, "
+                    "or wait longer with --timeout."
                 )
             time.sleep(0.2)
         print(f"ready after {time.monotonic() - began:.0f} s")
@@ -238,20 +239,18 @@ def stop(arguments: argparse.Namespace) -> None:
     """Stop all processes that `start` started, the last one first."""
     processes = read_state(arguments.folder).get("processes", {})
     for name, process in reversed(processes.items()):
+        # What ended long ago may have left its number to a stranger.
+        if not is_running(process):
+            continue
         for kind, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
-            if not is_running(process):
-                break
-            os.killpg(process["pid"], kind)
+            # The group: the executors are those of their worker.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process["pid"], kind)
             end = time.monotonic() + patience
             while is_running(process) and time.monotonic() < end:
                 time.sleep(0.1)
         if is_running(process):
             raise ClusterError(f"The {name} (process {process['pid']}) does not end.")
-        # Executors are of the worker's group.
-        try:
-            os.killpg(process["pid"], signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
     (arguments.folder / STATE).unlink(missing_ok=True)
     print("The cluster is stopped." if processes else "There is no cluster to stop.")
 
@@ -290,7 +289,9 @@ def main() -> int:
     starting.add_argument("--workers", type=int, default=2, help="number of workers (default: 2)")
     starting.add_argument("--cores", type=int, default=1, help="cores a worker (default: 1)")
     starting.add_argument(
-        "--memory", default="2g", help="memory of each worker and of the Thrift server (default: 2g)"
+        "--memory",
+        default="2g",
+        help="of each worker and the Thrift server (default: 2g)",
     )
     starting.add_argument("--master-port", type=int, default=7077, help="default: 7077")
     starting.add_argument("--thrift-port", type=int, default=10001, help="default: 10001")
