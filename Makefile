@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build report superset test test-slow test-faults build-duckdb-2 test-duckdb-2 lint docs clean lock seed benchmark
+.PHONY: help build spark report superset test test-slow test-faults test-spark build-duckdb-2 test-duckdb-2 lint docs clean lock seed benchmark
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -30,13 +30,23 @@ superset: $(INSTALLED)  ## Write the Superset dashboard to target/superset_dashb
 	$(BIN)/python scripts/superset_bundle.py
 
 test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among them)
-	$(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest -m "not slow and not spark" --numprocesses=2 --dist=loadfile
 
 test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset: set OTT_TEST_SUPERSET)
 	$(BIN)/python -m pytest -m slow
 
 test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 2 (half an hour)
 	OTT_TEST_BUILD_KILLS=25 $(BIN)/python -m pytest tests/test_faults.py
+
+.venv/spark/installed: scripts/spark-requirements.txt $(INSTALLED)
+	$(BIN)/python -m venv --clear .venv/spark
+	.venv/spark/bin/python -m pip install --quiet --require-hashes --requirement scripts/spark-requirements.txt
+	@touch $@
+
+spark: .venv/spark/installed  ## Install Spark and dbt for it into .venv/spark (460 MB to download)
+
+test-spark: .venv/spark/installed  ## Run the tests on Spark, in-process and as a cluster (needs Java 17)
+	$(BIN)/python -m pytest -m spark
 
 .venv/duckdb-2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ duckdb==2.0.0

@@ -11,7 +11,9 @@
         {%- elif events_source == 'seed' -%}
             {{ check_events_file('raw_compliance_events') }}
         {%- elif events_source is mapping -%}
-            {%- set missing = ['database', 'schema', 'table'] | reject('in', events_source) | list -%}
+            {#- Spark knows no databases. -#}
+            {%- set needed = (['database'] if target.type == 'duckdb' else []) + ['schema', 'table'] -%}
+            {%- set missing = needed | reject('in', events_source) | list -%}
             {%- if missing -%}
                 {{ exceptions.raise_compiler_error(
                     'The var events_source lacks ' ~ missing | join(', ') ~ '. A table is named by database,'

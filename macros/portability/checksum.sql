@@ -3,9 +3,11 @@
 {% endmacro %}
 
 {#- Aggregate: text that changes when any of the rows does, whatever their order: the sum of a 64-bit
-    hash of each. Engines name their hash functions differently. -#}
+    hash of each. Engines name their hash functions differently, and Spark's passes over nulls. -#}
 {% macro default__checksum(columns) -%}
-    cast(sum(cast(xxhash64({{ columns | join(', ') }}) as decimal(38, 0))) as {{ dbt.type_string() }})
+    cast(sum(cast(xxhash64(
+        {%- for column in columns %}{{ column }}, {{ column }} is null{{ ', ' if not loop.last }}{% endfor -%}
+    ) as decimal(38, 0))) as {{ dbt.type_string() }})
 {%- endmacro %}
 
 {% macro duckdb__checksum(columns) -%}

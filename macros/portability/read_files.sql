@@ -9,7 +9,7 @@
     {%- if format == 'parquet' -%}
         {{- return('read_parquet(' ~ location ~ ', union_by_name = true)') -}}
     {%- elif format == 'csv' -%}
-        {{- return(read_csv_files(location, columns)) -}}
+        {{- return(read_csv_files(path, columns)) -}}
     {%- else -%}
         {%- set types = [] -%}
         {%- for column in columns -%}
@@ -22,11 +22,14 @@
 {#- DuckDB must not guess the form of a CSV file: where a row has a value too many, it takes the rows
     before it for a preface, and it takes `#` for a comment; the rows are lost without a word. So the
     first lines say which columns there are. Files with the same ones are read together. -#}
-{% macro read_csv_files(location, columns) %}
+{% macro read_csv_files(path, columns) %}
+    {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
+    {%- set matches = run_query('select file from glob(' ~ location ~ ') order by file').columns[0].values() if execute else [] -%}
     {%- set form = "auto_detect = false, delim = ',', quote = '\"', escape = '\"'" -%}
     {%- set files_of_headers = {} -%}
-    {%- for row in (run_query('select file from glob(' ~ location ~ ') order by file').rows if execute else []) -%}
-        {%- set file = dbt.string_literal(dbt.escape_single_quotes(row[0])) -%}
+    {#- What cannot be listed, as over https, can still be read. -#}
+    {%- for name in (matches or [path] if execute else []) -%}
+        {%- set file = dbt.string_literal(dbt.escape_single_quotes(name)) -%}
         {%- set first_lines = run_query(
             'select line from read_csv(' ~ file ~ ", auto_detect = false, header = false, delim = '\\x01', quote = '',"
             ~ " escape = '', columns = {line: 'VARCHAR'}) limit 1"
@@ -39,13 +42,16 @@
             {%- do missing.append(column) -%}
         {%- endfor -%}
         {%- if missing -%}
-            {{ stop_because_of_file(row[0], 'lacks the column(s) ' ~ missing | join(', ') ~ ' in its first line, which reads: ' ~ header ~ '. Add them, or say in the var events_columns what they are called there; values are separated by commas.') }}
+            {{ stop_because_of_file(name, 'lacks the column(s) ' ~ missing | join(', ') ~ ' in its first line, which reads: ' ~ header ~ '. Add them, or say in the var events_columns what they are called there; values are separated by commas.') }}
         {%- elif found | unique | list | length < found | length -%}
-            {{ stop_because_of_file(row[0], 'names a column twice in its first line, which reads: ' ~ header ~ '. Rename or remove one.') }}
+            {{ stop_because_of_file(name, 'names a column twice in its first line, which reads: ' ~ header ~ '. Rename or remove one.') }}
         {%- endif -%}
         {%- do files_of_headers.setdefault(header, []).append(file) -%}
     {%- endfor -%}
-    {%- set selected = columns | map('tojson') | join(', ') -%}
+    {%- set selected = [] -%}
+    {%- for column in columns -%}
+        {%- do selected.append(adapter.quote(column)) -%}
+    {%- endfor -%}
     {%- set queries = [] -%}
     {%- for header, files in files_of_headers.items() -%}
         {%- set types = [] -%}
@@ -53,11 +59,21 @@
             {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
         {%- do queries.append(
-            'select ' ~ selected ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, ' ~ form
+            'select ' ~ selected | join(', ') ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, ' ~ form
             ~ ', columns = {' ~ types | join(', ') ~ '})'
         ) -%}
     {%- endfor -%}
     {{- return('(' ~ queries | join(' union all ') ~ ')') -}}
+
+{#- Every machine of the cluster reads the files by itself, so the path must be good on all of them. -#}
+{% macro spark__read_files(path, columns) %}
+    {%- set options = {
+        'parquet': "mergeSchema = 'true'",
+        'csv': "header = 'true', multiLine = 'true', quote = '\"', escape = '\"'",
+        'json': "primitivesAsString = 'true'",
+    } -%}
+    {%- set format = file_format(path) -%}
+    {{- return(format ~ '.' ~ adapter.quote(path) ~ ' with (' ~ options[format] ~ ')') -}}
 {% endmacro %}
 
 {#- `parquet`, `csv` or `json`, by the ending of a path; compressed files end in .gz or .zst, too. -#}

@@ -1,5 +1,5 @@
 {#- Publishes the marts as a release after a whole build without an error; otherwise says why not,
-    and what is still served. On engines other than DuckDB, clients read the schema itself. -#}
+    and what is still served. How, is a matter of the engine. -#}
 {% macro publish_release(results) %}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed') -%}
         {{- adapter.dispatch('publish_release')(results) -}}

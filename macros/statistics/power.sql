@@ -2,8 +2,8 @@
     about a percent, which is enough to say how large a difference must be. -#}
 {% macro chi_square_quantile(z, degrees_of_freedom) -%}
     {{ degrees_of_freedom }} * power(
-        1 - 2 / (9.0 * {{ degrees_of_freedom }})
-        + {{ z }} * sqrt(2 / (9.0 * {{ degrees_of_freedom }})),
+        1 - 2 / (9.0 * nullif({{ degrees_of_freedom }}, 0))
+        + {{ z }} * sqrt(2 / (9.0 * nullif({{ degrees_of_freedom }}, 0))),
         3
     )
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='append',
+    incremental_strategy='insert_overwrite' if target.type == 'spark' else 'append',
     pre_hook="{{ drop_outdated_days(ref('int_source_days')) }}",
     partition_by=['source_date'] if target.type == 'spark' else none
 ) }}

@@ -1,5 +1,5 @@
-{# Clients of DuckDB read a release, which is a copy; elsewhere they read this relation itself. #}
-{{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
+{# Clients read a release, which is a copy. #}
+{{ config(materialized='view') }}
 
 -- With too many rejected rows no fact is built: the quarantine and its check come first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}

@@ -1,5 +1,5 @@
-{# Clients of DuckDB read a release, which is a copy; elsewhere they read this relation itself. #}
-{{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
+{# Clients read a release, which is a copy. #}
+{{ config(materialized='view') }}
 
 with judged_events as (
     select * from {{ ref('int_judged_events') }}

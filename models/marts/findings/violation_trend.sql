@@ -19,7 +19,7 @@ whole_days as (
     select
         events,
         violation_events,
-        (row_number() over (order by event_date) - 1) / 7.0 as weeks
+        (row_number() over (order by event_date) - 1) / 7e0 as weeks
     from days
     where not is_partial_day
 ),
