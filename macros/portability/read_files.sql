@@ -64,6 +64,7 @@
         ) -%}
     {%- endfor -%}
     {{- return('(' ~ queries | join(' union all ') ~ ')') -}}
+{% endmacro %}
 
 {#- Every machine of the cluster reads the files by itself, so the path must be good on all of them. -#}
 {% macro spark__read_files(path, columns) %}
