@@ -48,7 +48,7 @@
             ~ 'that dbt runs in. Mend the path; to read all files of a folder, end it in /*.' ~ format ~ '.'
         ) }}
     {%- endif -%}
-    {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, []) -%}
+    {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, source_columns()) -%}
     {%- set found = run_query('describe select * from ' ~ reader).columns[0].values() | map('lower') | list -%}
     {%- set missing = [] -%}
     {%- for column in source_columns() if column | lower not in found -%}

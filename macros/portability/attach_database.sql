@@ -9,8 +9,15 @@
 {% endmacro %}
 
 {% macro duckdb__attach_database(database, name) %}
+    {%- set location = dbt.string_literal(dbt.escape_single_quotes(database)) -%}
+    {%- if ':' not in database
+        and not run_query('select count(*) from glob(' ~ location ~ ')').rows[0][0] -%}
+        {{ exceptions.raise_compiler_error(
+            "There is no database '" ~ database ~ "', which the var events_source names, from the folder "
+            ~ 'that dbt runs in. Mend the path.'
+        ) }}
+    {%- endif -%}
     {%- do run_query(
-        'attach if not exists ' ~ dbt.string_literal(dbt.escape_single_quotes(database))
-        ~ ' as ' ~ name ~ ' (read_only)'
+        'attach if not exists ' ~ location ~ ' as ' ~ name ~ ' (read_only)'
     ) -%}
 {% endmacro %}

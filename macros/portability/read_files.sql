@@ -79,13 +79,13 @@
 
 {#- `parquet`, `csv` or `json`, by the ending of a path; compressed files end in .gz or .zst, too. -#}
 {% macro file_format(path) %}
-    {%- set ending = path.lower().removesuffix('.gz').removesuffix('.zst').rsplit('.', 1)[-1] -%}
+    {%- set ending = (path | string).lower().removesuffix('.gz').removesuffix('.zst').rsplit('.', 1)[-1] -%}
     {%- set formats = {
         'parquet': 'parquet', 'csv': 'csv', 'json': 'json', 'jsonl': 'json', 'ndjson': 'json'
     } -%}
     {%- if ending not in formats -%}
         {{ exceptions.raise_compiler_error(
-            "The var events_source is '" ~ path ~ "'. It must be `seed`, files that end in .parquet, .csv,"
+            "The var events_source is '" ~ path ~ "'. It must be `seed`, a path or glob of files that end in .parquet, .csv,"
             ~ ' .json, .jsonl or .ndjson (data/events/*.parquet), or a mapping with database, schema and'
             ~ ' table.'
         ) }}
