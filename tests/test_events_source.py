@@ -1,0 +1,464 @@
+"""Events from files and tables: as from the seed, day by day, and a sentence when it cannot be."""
+
+import json
+import math
+
+import duckdb
+import pytest
+
+COLUMNS = (
+    "event_id",
+    "timestamp",
+    "user_id",
+    "region",
+    "regulation",
+    "event_type",
+    "status",
+    "user_age",
+    "session_duration_minutes",
+    "concurrent_streams",
+    "data_shared",
+)
+# Types as a data platform would have them.
+TYPED = """
+    select
+        cast(event_id as bigint) as event_id,
+        cast(timestamp as timestamp) as timestamp,
+        cast(user_id as integer) as user_id,
+        region, regulation, event_type, status,
+        cast(user_age as integer) as user_age,
+        cast(session_duration_minutes as double) as session_duration_minutes,
+        cast(concurrent_streams as integer) as concurrent_streams,
+        data_shared
+    from text
+"""
+GOOD = {
+    "event_id": 1,
+    "timestamp": "2026-01-02 10:00:00",
+    "user_id": 7,
+    "region": "EU",
+    "regulation": "GDPR",
+    "event_type": "login",
+    "status": "compliant",
+    "user_age": 30,
+    "session_duration_minutes": 12.5,
+    "concurrent_streams": 1,
+    "data_shared": "none",
+}
+PUBLIC_ROWS = ("marts.fct_compliance_events", "marts.quarantined_compliance_events")
+
+
+def seed_events(project) -> duckdb.DuckDBPyConnection:
+    """The committed events as the tables `text` and `typed`."""
+    connection = duckdb.connect()
+    connection.execute(
+        f"create table text as from read_csv('{project.events_file}', all_varchar = true)"
+    )
+    connection.execute(f"create table typed as {TYPED}")
+    (project.root / "data").mkdir(exist_ok=True)
+    return connection
+
+
+def variables(source: str | dict, **others) -> list[str]:
+    return [
+        "--vars",
+        json.dumps({"events_source": source, "maximum_quarantined_share": 1, **others}),
+    ]
+
+
+def build(project, source, *arguments: str, **others) -> str:
+    """Seeds and models up to the accepted events, without tests; returns the output."""
+    result = project.dbt(
+        "build", "--resource-type", "seed", "--resource-type", "model",
+        "--select", "+fct_compliance_events", *arguments, *variables(source, **others),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def query(project, sql: str) -> list[tuple]:
+    with project.connect() as connection:
+        return connection.sql(sql).fetchall()
+
+
+def rows_of(project, tables=None) -> dict[str, list[tuple]]:
+    with project.connect() as connection:
+        if tables is None:
+            tables = [
+                f"marts.{name}"
+                for (name,) in connection.sql(
+                    "select table_name from information_schema.tables"
+                    " where table_schema = 'marts' order by all"
+                ).fetchall()
+            ]
+        return {name: connection.sql(f"from {name} order by all").fetchall() for name in tables}
+
+
+def assert_same(actual: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
+    """Equal tables, floats to nine digits."""
+    assert actual.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert len(actual[name]) == len(rows), name
+        for row, wanted in zip(actual[name], rows, strict=True):
+            for value, other in zip(row, wanted, strict=True):
+                if isinstance(value, float) and isinstance(other, float):
+                    assert math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12), (name, row)
+                else:
+                    assert value == other, (name, row, wanted)
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+def test_parquet_files_give_the_marts_of_the_seed_and_a_new_file_adds_only_its_days(
+    new_project, built_project
+):
+    """Files differ in order, types and number of their columns, as they do over the years."""
+    project = new_project("parquet")
+    files = {
+        "first": "select data_shared, * exclude (data_shared)"
+        " replace (cast(user_id as double) as user_id) from typed where timestamp < '2026-01-10'",
+        "second": "select * replace (cast(user_age as double) as user_age,"
+        " cast(timestamp as timestamp_ns) as timestamp, cast(event_id as integer) as event_id),"
+        " 'x' as app_version"
+        " from typed where timestamp >= '2026-01-10' and timestamp < '2026-01-20'",
+        "third": "select * replace (cast(timestamp as timestamp_ms) as timestamp,"
+        " cast(concurrent_streams as bigint) as concurrent_streams)"
+        " from typed where timestamp >= '2026-01-20'",
+    }
+    source = "data/*.parquet"
+    with seed_events(project) as events:
+
+        def write(name: str) -> None:
+            events.execute(f"copy ({files[name]}) to '{project.root}/data/{name}.parquet'")
+
+        write("first")
+        write("second")
+        build(project, source)
+        arrived, early = events.sql(
+            "select count(*), count(*) filter (where timestamp < '2026-01-20') from typed"
+        ).fetchone()
+        assert query(project, "select count(*) from marts.fct_compliance_events") == [(early,)]
+
+        # Text that nobody reads of an accepted event: gone when its day is built again.
+        mark = "update intermediate.int_checked_events set raw_region = 'marked' where event_id = ?"
+        (marked,) = events.sql(
+            "select min(event_id) from typed where timestamp < '2026-01-10'"
+        ).fetchone()
+        with duckdb.connect(project.root / "ott_build.duckdb") as connection:
+            connection.execute(mark, [marked])
+        write("third")
+    result = project.dbt("build", "--exclude", "test_type:unit", *variables(source))
+    assert result.returncode == 0, result.stdout
+    assert query(project, "select count(*) from marts.fct_compliance_events") == [(arrived,)]
+    assert_same(rows_of(project), rows_of(built_project))
+    left = "select event_id from intermediate.int_checked_events where raw_region = 'marked'"
+    assert query(project, left) == [(marked,)]
+
+    build(project, source, "--full-refresh")
+    assert query(project, left) == []
+    assert_same(rows_of(project, PUBLIC_ROWS), rows_of(built_project, PUBLIC_ROWS))
+
+
+# --- CSV and JSON ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def text_files(new_project):
+    """The committed events as CSV and JSON, each in two files of other columns."""
+    project = new_project("text_files")
+    with seed_events(project) as events:
+        parts = {
+            "first": "select data_shared, * exclude (data_shared)"
+            " from text where timestamp < '2026-01-15'",
+            "second": "select *, '#1' as app_version from text where timestamp >= '2026-01-15'",
+        }
+        for name, part in parts.items():
+            for ending in ("csv", "csv.gz"):
+                events.execute(
+                    f"copy ({part}) to '{project.root}/data/{name}.{ending}' (format csv, header)"
+                )
+        typed = {
+            "first": parts["first"].replace("from text", "from typed"),
+            "second": parts["second"].replace("from text", "from typed"),
+        }
+        for name, part in typed.items():
+            events.execute(f"copy ({part}) to '{project.root}/data/{name}.jsonl' (format json)")
+    return project
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl"])
+def test_text_files_give_the_events_of_the_seed(text_files, built_project, ending):
+    build(text_files, f"data/*.{ending}", "--full-refresh")
+    assert_same(rows_of(text_files, PUBLIC_ROWS), rows_of(built_project, PUBLIC_ROWS))
+
+
+HEADER = ",".join(COLUMNS)
+ROW = ",".join(str(value) for value in GOOD.values())
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (f"{ROW},one too many", "Expected Number of Columns: 11 Found: 12"),
+        (ROW.removesuffix(",none"), "Expected Number of Columns: 11 Found: 10"),
+        (ROW.replace("EU", '"EU'), "Value with unterminated quote found"),
+    ],
+    ids=["too many values", "too few values", "open quote"],
+)
+def test_malformed_csv_row_stops_the_build_and_is_named(text_files, bad, message):
+    """The last row of the second file: readers that guess would drop all rows above it."""
+    folder = text_files.root / "malformed"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.csv").write_text(f"{HEADER}\n{ROW}\n")
+    (folder / "b.csv").write_text(f"{HEADER}\n" + f"{ROW}\n" * 3 + f"{bad}\n")
+    result = text_files.dbt(
+        "build", "--select", "+int_source_days", "--exclude-resource-type", "unit_test",
+        *variables("malformed/*.csv"),
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert message in result.stdout
+    assert "CSV Error on Line: 5" in result.stdout
+    assert "malformed/b.csv" in result.stdout
+
+
+def test_odd_csv_rows_are_not_lost(text_files):
+    """Neither what looks like a comment nor what follows a row of another shape is skipped."""
+    folder = text_files.root / "odd"
+    folder.mkdir()
+    (folder / "a.csv").write_text(f"{HEADER}\n#{ROW}\n{ROW}\n\n")
+    (folder / "b.csv").write_text(f"\ufeff{HEADER.upper()}\r\n{ROW.replace('1,', '2,', 1)}\r\n")
+    build(text_files, "odd/*.csv", "--full-refresh")
+    assert query(text_files, "select event_id from marts.fct_compliance_events order by all") == [
+        (1,),
+        (2,),
+    ]
+    assert query(
+        text_files, "select event_id, rejection_reasons from marts.quarantined_compliance_events"
+    ) == [("#1", "event_id_not_an_integer")]
+
+
+# --- A table of another database ------------------------------------------------------------------
+
+MAPPED = {"timestamp": "event time", "region": "Country"}
+
+
+@pytest.fixture(scope="module")
+def platform(new_project):
+    """A project whose events are in a database with names of its own."""
+    project = new_project("platform")
+    with seed_events(project) as events:
+        events.execute(f"attach '{project.root / 'platform.duckdb'}' as platform")
+        events.execute("create schema platform.app")
+        events.execute(
+            'create table platform.app.log as select * rename (timestamp as "event time",'
+            ' region as "Country"), 1 as shard from typed'
+        )
+    return project
+
+
+SOURCE = {"database": "platform.duckdb", "schema": "app", "table": "log"}
+
+
+def test_a_table_with_other_column_names_is_read_and_never_written(platform):
+    """Another reader has it open all the while; a writer would be refused."""
+    with duckdb.connect(platform.root / "platform.duckdb", read_only=True) as reader:
+        result = platform.dbt(
+            "build", "--exclude", "test_type:unit", *variables(SOURCE, events_columns=MAPPED)
+        )
+        assert result.returncode == 0, result.stdout
+        accepted = query(
+            platform,
+            "select event_id, occurred_at, user_id, region, regulation, event_type, status,"
+            " user_age, session_duration_minutes, concurrent_streams, data_shared"
+            " from marts.fct_compliance_events order by all",
+        )
+        columns = ", ".join(f'"{MAPPED.get(column, column)}"' for column in COLUMNS)
+        assert accepted == reader.sql(f"select {columns} from app.log order by all").fetchall()
+
+
+@pytest.mark.parametrize(("hours", "status"), [(48, "WARN"), (10_000_000, "PASS")])
+def test_freshness_of_the_table_is_told(platform, hours, status):
+    result = platform.dbt(
+        "source", "freshness",
+        *variables(SOURCE, events_columns=MAPPED, maximum_hours_since_last_event=hours),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert f"{status} freshness of platform.compliance_events" in result.stdout
+
+
+# --- Settings that cannot work --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param(
+            {"events_source": "nowhere/*.parquet"},
+            "No file matches 'nowhere/*.parquet', which the var events_source names",
+            id="no file",
+        ),
+        pytest.param(
+            {"events_source": "seeds"},
+            "The var events_source is 'seeds'. It must be `seed`, a path or glob of files that end in",
+            id="folder",
+        ),
+        pytest.param(
+            {"events_source": "data/events.xlsx"},
+            "The var events_source is 'data/events.xlsx'. It must be `seed`",
+            id="unknown ending",
+        ),
+        pytest.param(
+            {"events_source": ["a.csv", "b.csv"]},
+            "The var events_source is '['a.csv', 'b.csv']'. It must be `seed`",
+            id="list",
+        ),
+        pytest.param(
+            {"events_source": "seeds/regions.csv", "events_columns": {"region": "REGION"}},
+            "The events file seeds/regions.csv lacks the column(s) event_id, timestamp, user_id,",
+            id="CSV lacks columns",
+        ),
+        pytest.param(
+            {"events_source": "lacking.parquet"},
+            "lacking.parquet lacks the column(s) region. It has: event_id, timestamp,",
+            id="Parquet lacks a column",
+        ),
+        pytest.param(
+            {"events_source": SOURCE},
+            "lacks the column(s) timestamp, region. It has: event_id, event time,",
+            id="table lacks columns",
+        ),
+        pytest.param(
+            {"events_source": "seed", "events_columns": {"time": "event time"}},
+            "The var events_columns names time, which is no column of an event.",
+            id="unknown column",
+        ),
+        pytest.param(
+            {"events_source": {"database": "platform.duckdb", "schema": "app"}},
+            "The var events_source lacks table. A table is named by database, schema and table.",
+            id="no table named",
+        ),
+        pytest.param(
+            {"events_source": {**SOURCE, "table": "logs"}},
+            "There is no table app.logs in platform.duckdb, which the var events_source names.",
+            id="no such table",
+        ),
+        pytest.param(
+            {"events_source": {**SOURCE, "database": "nowhere.duckdb"}},
+            "There is no database 'nowhere.duckdb', which the var events_source names",
+            id="no such database",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_told_in_a_sentence(platform, settings, message):
+    duckdb.sql("select * exclude (region) from (select 1 as event_id, 2 as timestamp, 3 as region,"
+        " 4 as user_id, 5 as regulation, 6 as event_type, 7 as status, 8 as user_age,"
+        " 9 as session_duration_minutes, 10 as concurrent_streams, 11 as data_shared)"
+    ).write_parquet(str(platform.root / "lacking.parquet"))  # fmt: skip
+    result = platform.dbt("build", "--vars", json.dumps(settings))
+    assert result.returncode != 0
+    assert message in " ".join(result.stdout.split())
+    assert "Traceback" not in result.stdout
+    assert "START" not in result.stdout, "something was built before the check"
+    assert not (platform.root / "nowhere.duckdb").exists()
+
+
+# --- Values that are wrong or new -----------------------------------------------------------------
+
+# What a typed column can hold, and the reason against it.
+TYPED_VALUES = [
+    ("event_id", "5.5", "event_id_not_an_integer"),
+    ("event_id", "null", "event_id_missing"),
+    ("timestamp", "null", "timestamp_missing"),
+    ("timestamp", "timestamp '2026-02-01 00:00:00'", "timestamp_in_future"),
+    ("timestamp", "timestamp '1999-12-31 23:59:59'", "timestamp_too_early"),
+    ("timestamp", "timestamp 'infinity'", "timestamp_in_future"),
+    ("user_id", "cast('nan' as double)", "user_id_not_an_integer"),
+    ("user_id", "1e300", "user_id_not_an_integer"),
+    ("region", "null", "region_missing"),
+    ("region", "' mars'", "region_unknown"),
+    ("user_age", "null", "user_age_missing"),
+    ("user_age", "-1", "user_age_out_of_range"),
+    ("user_age", "100", None),
+    ("session_duration_minutes", "null", "session_duration_minutes_missing"),
+    ("session_duration_minutes", "-0.5", "session_duration_minutes_negative"),
+    ("session_duration_minutes", "cast('nan' as double)", "session_duration_minutes_not_finite"),
+    ("session_duration_minutes", "cast('inf' as double)", "session_duration_minutes_not_finite"),
+    ("session_duration_minutes", "44641.0", "session_duration_minutes_too_long"),
+    ("concurrent_streams", "0", "concurrent_streams_below_one"),
+    ("concurrent_streams", "null", "concurrent_streams_missing"),
+]
+
+
+@pytest.fixture(scope="module")
+def odd_events(new_project):
+    """A good row, and one for each of the values; ids count from 0."""
+    project = new_project("odd_events")
+    types = {
+        "event_id": "double",
+        "timestamp": "timestamp",
+        "user_id": "double",
+        "user_age": "integer",
+        "session_duration_minutes": "double",
+        "concurrent_streams": "decimal(10, 2)",
+    }
+    queries = []
+    for number, (odd, value, _) in enumerate([(None, None, None), *TYPED_VALUES]):
+        values = {column: f"'{good}'" for column, good in GOOD.items()} | {"event_id": str(number)}
+        if odd:
+            values[odd] = value
+        queries.append(
+            "select "
+            + ", ".join(
+                f"cast({value} as {types.get(column, 'varchar')}) as {column}"
+                for column, value in values.items()
+            )
+        )
+    folder = project.root / "data"
+    folder.mkdir()
+    duckdb.sql(" union all ".join(queries)).write_parquet(f"{folder}/odd.parquet")
+    return project
+
+
+def quarantine(project) -> list[tuple]:
+    return query(
+        project, "select rejection_reasons, region from marts.quarantined_compliance_events"
+    )
+
+
+def accepted_ids(project) -> set[int]:
+    return {i for (i,) in query(project, "select event_id from marts.fct_compliance_events")}
+
+
+def test_odd_values_of_typed_columns_have_their_reasons(odd_events):
+    build(odd_events, "data/*.parquet")
+    good = [0, *(i for i, (*_, reason) in enumerate(TYPED_VALUES, 1) if reason is None)]
+    assert accepted_ids(odd_events) == {*good}
+    reasons = sorted(reason for *_, reason in TYPED_VALUES if reason)
+    assert sorted(reason for reason, _ in quarantine(odd_events)) == reasons
+    assert ("region_unknown", " mars") in quarantine(odd_events), "not the text as it came"
+
+
+def test_a_region_is_accepted_once_it_is_known(odd_events):
+    """Without a full refresh, though no day of the source has changed."""
+    build(odd_events, "data/*.parquet")
+    before = accepted_ids(odd_events)
+    seed = odd_events.root / "seeds" / "regions.csv"
+    known = seed.read_text()
+    seed.write_text(f"{known}MARS,6,Mars\n")
+    build(odd_events, "data/*.parquet")
+    after = accepted_ids(odd_events)
+    seed.write_text(known)
+    assert after - before == {TYPED_VALUES.index(("region", "' mars'", "region_unknown")) + 1}
+    assert "region_unknown" not in dict(quarantine(odd_events))
+
+
+def test_a_changed_limit_judges_all_days_anew(odd_events):
+    """Without a full refresh; later moments become possible as time goes by."""
+    build(odd_events, "data/*.parquet")
+    before = accepted_ids(odd_events)
+    build(odd_events, "data/*.parquet", maximum_user_age=99, latest_timestamp="2026-02-02 00:00:00")
+    after = accepted_ids(odd_events)
+    numbers = {value: number for number, (_, value, _) in enumerate(TYPED_VALUES, 1)}
+    assert before - after == {numbers["100"]}
+    assert after - before == {numbers["timestamp '2026-02-01 00:00:00'"]}
