@@ -1,18 +1,15 @@
 """A build that takes only the changed days gives what a build from nothing gives."""
 
+import contextlib
 import json
 import math
 import os
 import random
 import re
-import signal
-import subprocess
-import time
 from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from conftest import DBT, clean_environment
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
 COLUMNS = (
@@ -152,7 +149,8 @@ def statements_of(project, *arguments: str) -> list[str]:
     return [
         sql
         for sql in (re.sub(r"^\s*/\*.*?\*/\s*", "", sql, flags=re.S) for sql in statements)
-        if not re.match(r"\s*(comment on|attach|select count|describe)", sql) and sql.strip()
+        # Comments and questions change no row; the source is attached already.
+        if sql.strip() and not re.match(r"\s*(comment on|attach|select|describe)\b", sql, re.I)
     ]
 
 
@@ -208,14 +206,12 @@ def replay(connection, statements: list[str]) -> None:
 
 
 def interrupt(connection, statements: list[str], draws: random.Random) -> None:
-    """Stop a run at some statement: what is not committed is lost, as when the process is killed."""
+    """Stop a run at some statement; what is not committed is lost, as by a kill."""
     try:
         replay(connection, statements[: draws.randrange(len(statements))])
     finally:
-        try:
+        with contextlib.suppress(duckdb.TransactionException):
             connection.execute("rollback")
-        except duckdb.TransactionException:
-            pass
 
 
 def contents(connection) -> dict[str, list[tuple]]:
@@ -254,16 +250,15 @@ def test_incremental_equals_full_refresh(databases, runs, sequence):
     connection = databases["incremental"]
     source.write(connection)
     replay(connection, runs["full"])
-    for _ in range(draws.randint(1, 4)):
+    steps = draws.randint(1, 3)
+    for step in range(steps):
         for _ in range(draws.randint(1, 5)):
             source.change()
         source.write(connection)
-        event = draws.random()
-        if event < 0.25:
+        if draws.random() < 0.3:
             interrupt(connection, runs["incremental"], draws)
-        if event < 0.8:
+        if step == steps - 1 or draws.random() < 0.7:
             replay(connection, runs["incremental"])
-    replay(connection, runs["incremental"])
 
     source.write(databases["full"])
     replay(databases["full"], runs["full"])
@@ -272,7 +267,7 @@ def test_incremental_equals_full_refresh(databases, runs, sequence):
 
 def test_the_replayed_statements_are_those_of_an_incremental_run(runs):
     for table in DAILY:
-        deletes = [sql for sql in runs["incremental"] if f"delete from" in sql and table in sql]
+        deletes = [sql for sql in runs["incremental"] if "delete from" in sql and table in sql]
         assert deletes, table
         assert not [sql for sql in runs["full"] if "delete from" in sql and table in sql]
         assert [sql for sql in runs["incremental"] if "insert into" in sql and table in sql]
