@@ -104,7 +104,14 @@ def test_german_locale_changes_nothing(built_project, new_project, tmp_path):
 def test_every_variable_can_be_changed(new_project):
     """Tests that hang on the defaults would fail for everybody who sets a variable."""
     project = new_project("variables")
+    (project.root / "data").mkdir()
+    duckdb.sql(
+        f"select * rename (timestamp as event_time) from read_csv('{project.events_file}')"
+    ).write_parquet(f"{project.root}/data/events.parquet")
     changed = {
+        "events_source": "data/*.parquet",
+        "events_columns": {"timestamp": "event_time"},
+        "maximum_hours_since_last_event": 24,
         "earliest_timestamp": "2025-12-31 00:00:00",
         "latest_timestamp": "now",
         "minimum_user_age": 13,

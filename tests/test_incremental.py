@@ -6,10 +6,14 @@ import math
 import os
 import random
 import re
+import signal
+import subprocess
+import time
 from datetime import datetime, timedelta
 
 import duckdb
 import pytest
+from conftest import DBT, clean_environment
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
 COLUMNS = (
@@ -271,3 +275,98 @@ def test_the_replayed_statements_are_those_of_an_incremental_run(runs):
         assert deletes, table
         assert not [sql for sql in runs["full"] if "delete from" in sql and table in sql]
         assert [sql for sql in runs["incremental"] if "insert into" in sql and table in sql]
+
+
+# --- Real runs -----------------------------------------------------------------------------------
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def grown(new_project):
+    """A project built from a source table with the committed events but for the last days."""
+    project = new_project("grown")
+    with duckdb.connect(project.root / "platform.duckdb") as connection:
+        connection.execute(
+            f"create table all_events as from read_csv('{project.events_file}', all_varchar = true)"
+        )
+        connection.execute("create table events as from all_events where timestamp < '2026-01-25'")
+    result = build(project)
+    assert result.returncode == 0, result.stdout
+    return project
+
+
+def build(project, *arguments: str):
+    return project.dbt("build", "--exclude", "test_type:unit", "--vars", VARIABLES, *arguments)
+
+
+def stored(project, columns: str = "*") -> dict[str, list[tuple]]:
+    with project.connect() as connection:
+        return {
+            table: connection.execute(
+                f"select {columns} from intermediate.{table} order by all"
+            ).fetchall()
+            for table in DAILY
+        }
+
+
+def built(project) -> dict[str, list[tuple]]:
+    """All that was built, under the name that `contents` looks for."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{project.root / 'ott_build.duckdb'}' as ott_build (read_only)")
+        # Views name tables without their database, and the source with it.
+        connection.execute(f"attach '{project.root / 'platform.duckdb'}' as platform (read_only)")
+        connection.execute("use ott_build")
+        return contents(connection)
+
+
+def test_a_build_without_a_change_deletes_and_appends_nothing(grown):
+    """DuckDB never uses the id of a row again, so even a row built alike would show."""
+    before = stored(grown, "rowid, *")
+    result = build(grown)
+    assert result.returncode == 0, result.stdout
+    assert stored(grown, "rowid, *") == before
+    assert all(before.values())
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_after_a_killed_build_the_next_one_equals_a_full_refresh(grown, seed):
+    """Events arrive, others are corrected and one is deleted; the kill comes amid the models."""
+    draws = random.Random(seed)
+    with duckdb.connect(grown.root / "platform.duckdb") as connection:
+        day = f"2026-01-{25 + seed}"
+        connection.execute(
+            "insert into events from all_events where left(timestamp, 10) = ?", [day]
+        )
+        connection.execute(
+            "update events set status = 'violation' where event_id = ?",
+            [str(draws.randrange(1000))],
+        )
+        connection.execute(
+            "delete from events where event_id = ?", [str(draws.randrange(1000, 5000))]
+        )
+    process = subprocess.Popen(
+        [DBT, "--no-use-colors", "build", "--exclude", "test_type:unit", "--vars", VARIABLES],
+        cwd=grown.root,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    model = draws.choice([*DAILY])
+    for line in process.stdout:
+        if "START" in line and f"intermediate.{model} " in line:
+            break
+    time.sleep(draws.uniform(0, 0.3))
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the build ended before its kill"
+    process.stdout.close()
+
+    result = build(grown)
+    assert result.returncode == 0, result.stdout
+    after_kill = built(grown)
+    assert day in {str(row[0]) for row in after_kill["marts.compliance_by_date"]}
+    result = grown.dbt("run", "--full-refresh", "--vars", VARIABLES)
+    assert result.returncode == 0, result.stdout
+    assert_same(after_kill, built(grown))
