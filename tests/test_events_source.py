@@ -345,7 +345,6 @@ def test_freshness_of_the_table_is_told(platform, hours, status):
             {"events_source": {"database": "platform.duckdb", "schema": "app"}},
             "The var events_source lacks table. A table is named by database, schema and table.",
             id="no table named",
-            marks=pytest.mark.xfail(strict=True, reason="dbt's parser complains first"),
         ),
         pytest.param(
             {"events_source": {**SOURCE, "table": "logs"}},

@@ -108,11 +108,11 @@ class Source:
     def write(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Put the rows into the source's table, in another order each time."""
         self.draws.shuffle(self.rows)
-        connection.execute("delete from platform.main.events")
+        connection.execute("delete from ott_events_source.main.events")
         if self.rows:
             values = ", ".join(f"({', '.join('?' * len(COLUMNS))})" for _ in self.rows)
             connection.execute(
-                f"insert into platform.main.events values {values}",
+                f"insert into ott_events_source.main.events values {values}",
                 [value for row in self.rows for value in row],
             )
 
@@ -176,8 +176,8 @@ def databases(project, runs):
         connection = connections[name] = duckdb.connect(config={"threads": 1})
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("attach ':memory:' as ott_build")
-        connection.execute("attach ':memory:' as platform")
-        connection.execute(f"create table platform.main.events ({TEXT_COLUMNS})")
+        connection.execute("attach ':memory:' as ott_events_source")
+        connection.execute(f"create table ott_events_source.main.events ({TEXT_COLUMNS})")
         connection.execute("use ott_build")
         connection.execute(f"attach '{project.root / 'ott_build.duckdb'}' as built (read_only)")
         for schema in ("raw", "staging", "intermediate", "marts"):

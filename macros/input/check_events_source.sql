@@ -49,9 +49,11 @@
         ) }}
     {%- endif -%}
     {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, source_columns()) -%}
-    {%- set found = run_query('describe select * from ' ~ reader).columns[0].values() | map('lower') | list -%}
+    {%- set found = run_query('describe select * from ' ~ reader).columns[0].values() | list -%}
+    {#- Keys of JSON differ by case, too. -#}
+    {%- set known = found + ([] if format == 'json' else found | map('lower') | list) -%}
     {%- set missing = [] -%}
-    {%- for column in source_columns() if column | lower not in found -%}
+    {%- for column in source_columns() if column not in known and (format == 'json' or column | lower not in known) -%}
         {%- do missing.append(column) -%}
     {%- endfor -%}
     {%- if missing -%}

@@ -4,7 +4,7 @@
     {%- if events_source == 'seed' -%}
         {{- return(ref('raw_compliance_events')) -}}
     {%- elif events_source is mapping -%}
-        {%- do attach_database(events_source.database, 'platform') -%}
+        {%- do attach_database(events_source.database, 'ott_events_source') -%}
         {{- return(source('platform', 'compliance_events')) -}}
     {%- else -%}
         {{- return(read_files(events_source, source_columns())) -}}
@@ -21,5 +21,5 @@
 {% endmacro %}
 
 {% macro source_column(column) -%}
-    {{ adapter.quote(var('events_columns').get(column, column)) }}
+    {{ adapter.quote(var('events_columns').get(column, column).replace('"', '""')) }}
 {%- endmacro %}

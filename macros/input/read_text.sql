@@ -13,6 +13,8 @@
 {% macro read_integer(column, kind=none) -%}
     {%- if kind == 'integer' -%}
     {{ dbt.safe_cast(column, 'bigint') }}
+    {%- elif kind == 'decimal' -%}
+    case when {{ column }} = floor({{ column }}) then {{ dbt.safe_cast(column, 'bigint') }} end
     {%- elif kind in ('double', 'number') -%}
     {#- Whole numbers with a null among them are often kept as floats. -#}
     case
@@ -29,7 +31,7 @@
 
 {#- Infinity and nan are read, so that they can be told from text that is no number at all. -#}
 {% macro read_number(column, kind=none) -%}
-    {%- if kind in ('integer', 'double', 'number') -%}
+    {%- if kind in ('integer', 'double', 'number', 'decimal') -%}
     cast({{ column }} as double)
     {%- else -%}
     case
@@ -46,7 +48,7 @@
 {#- A date alone is no moment, and engines read 24:00 and odd offsets each its own way. -#}
 {% macro read_timestamp(column, kind=none) -%}
     {%- if kind in ('timestamp', 'moment') -%}
-    cast({{ column }} as timestamp)
+    {{ dbt.safe_cast(column, 'timestamp') }}
     {%- else -%}
     case
         when
@@ -56,6 +58,14 @@
                 ~ '([.][0-9]{1,9})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?'
             ) }}
             then {{ to_utc_timestamp(strip_blanks(as_text(column))) }}
+        -- Postgres and DuckDB write offsets of whole hours like this.
+        when
+            {{ matches_pattern(
+                strip_blanks(as_text(column)),
+                '[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
+                ~ '([.][0-9]{1,9})?[+-](0[0-9]|1[0-4])'
+            ) }}
+            then {{ to_utc_timestamp(strip_blanks(as_text(column)) ~ " || ':00'") }}
     end
     {%- endif -%}
 {%- endmacro %}

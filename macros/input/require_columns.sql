@@ -3,8 +3,8 @@
     {#- Files, and the fixture of a unit test, have no schema and cannot be asked. -#}
     {%- set existing = load_relation(relation) if execute and relation.schema -%}
     {%- if existing -%}
-        {%- set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | list -%}
-        {%- set missing = columns | reject('in', found) | list -%}
+        {%- set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list -%}
+        {%- set missing = columns | map('lower') | reject('in', found) | list -%}
         {%- if missing -%}
             {{ exceptions.raise_compiler_error(
                 relation ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: '

@@ -1,8 +1,7 @@
 {#- Text of a raw value where it is not that of the value read from it, null where it is: so little is
-    stored twice. For the kinds of `column_types` that are read without a change it need not be
-    compared. -#}
-{% macro text_unless_same(raw, value, kind=none) -%}
-    {%- if kind in ('integer', 'double', 'timestamp') -%}
+    stored twice. Where both have one type, it need not be compared. -#}
+{% macro text_unless_same(raw, value, types={}, type=none) -%}
+    {%- if type and types[raw] == type -%}
     case when {{ value }} is null then {{ as_text(raw) }} end
     {%- else -%}
     nullif({{ as_text(raw) }}, {{ as_text(value) }})

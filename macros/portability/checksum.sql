@@ -3,7 +3,7 @@
 {% endmacro %}
 
 {#- Aggregate: text that changes when any of the rows does, whatever their order: their number (DuckDB's
-    hash of 0 is 0) and the sum of a 64-bit hash of each. Engines name their hash functions
+    hash of 0 is 0) and the sum of a 64-bit hash of each (which mixes all columns but the last). Engines name their hash functions
     differently, and Spark's passes over nulls. -#}
 {% macro default__checksum(columns) -%}
     concat_ws(' ', {{ as_text('count(*)') }}, cast(sum(cast(xxhash64(
@@ -12,5 +12,5 @@
 {%- endmacro %}
 
 {% macro duckdb__checksum(columns) -%}
-    concat_ws(' ', count(*), sum(hash({{ columns | join(', ') }})))
+    concat_ws(' ', count(*), sum(hash({{ columns | join(', ') }}, 0)))
 {%- endmacro %}

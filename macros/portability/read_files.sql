@@ -7,7 +7,7 @@
     {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
     {%- set format = file_format(path) -%}
     {%- if format == 'parquet' -%}
-        {{- return('read_parquet(' ~ location ~ ', union_by_name = true)') -}}
+        {{- return('read_parquet(' ~ location ~ ', union_by_name = true, hive_partitioning = false)') -}}
     {%- elif format == 'csv' -%}
         {{- return(read_csv_files(path, columns)) -}}
     {%- else -%}
@@ -15,7 +15,7 @@
         {%- for column in columns -%}
             {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
-        {{- return('read_json(' ~ location ~ ', columns = {' ~ types | join(', ') ~ '})') -}}
+        {{- return('read_json(' ~ location ~ ', hive_partitioning = false, columns = {' ~ types | join(', ') ~ '})') -}}
     {%- endif -%}
 {% endmacro %}
 
@@ -41,7 +41,9 @@
         {%- for column in columns if column | lower not in found -%}
             {%- do missing.append(column) -%}
         {%- endfor -%}
-        {%- if missing -%}
+        {%- if not header -%}
+            {{ stop_because_of_file(name, 'is empty. Its first line must name the columns: ' ~ columns | join(',')) }}
+        {%- elif missing -%}
             {{ stop_because_of_file(name, 'lacks the column(s) ' ~ missing | join(', ') ~ ' in its first line, which reads: ' ~ header ~ '. Add them, or say in the var events_columns what they are called there; values are separated by commas.') }}
         {%- elif found | unique | list | length < found | length -%}
             {{ stop_because_of_file(name, 'names a column twice in its first line, which reads: ' ~ header ~ '. Rename or remove one.') }}
@@ -59,7 +61,7 @@
             {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
         {%- do queries.append(
-            'select ' ~ selected | join(', ') ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, ' ~ form
+            'select ' ~ selected | join(', ') ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, hive_partitioning = false, ' ~ form
             ~ ', columns = {' ~ types | join(', ') ~ '})'
         ) -%}
     {%- endfor -%}

@@ -1,11 +1,14 @@
 -- With too many rejected rows nothing is built from the others: the quarantine is checked first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}
-with source_days as (
-    select * from {{ ref('int_source_days') }}
+with events as (
+    select * from {{ ref('int_checked_events') }}
 ),
 
-events as (
-    select * from {{ ref('int_checked_events') }}
+checked_days as (
+    select distinct
+        source_date,
+        fingerprint
+    from events
 ),
 
 conflicting_event_ids as (
@@ -24,10 +27,10 @@ conflicts as (
 
 fingerprinted as (
     select
-        source_days.source_date as event_date,
-        md5(concat_ws(' ', source_days.fingerprint, conflicts.conflicts_checksum)) as fingerprint
-    from source_days
-    left join conflicts on source_days.source_date = conflicts.source_date
+        checked_days.source_date as event_date,
+        md5(concat_ws(' ', checked_days.fingerprint, conflicts.conflicts_checksum)) as fingerprint
+    from checked_days
+    left join conflicts on checked_days.source_date = conflicts.source_date
 )
 
 select * from fingerprinted

@@ -12,6 +12,16 @@ with days as (
     {{ missing_days(ref('int_source_days')) }}
 ),
 
+-- Taken again with the rows: a source that changes meanwhile must not pass for what it was.
+read_days as (
+    select
+        events.source_date,
+        {{ day_fingerprint('days.members_checksum') }} as fingerprint
+    from {{ ref('stg_compliance_events') }} as events
+    inner join days on events.source_date = days.source_date
+    group by events.source_date, days.members_checksum
+),
+
 repeated_event_ids as (
     select events.event_id
     from {{ ref('stg_compliance_events') }} as events
@@ -25,11 +35,11 @@ repeated_event_ids as (
 unique_ids as (
     select
         events.*,
-        days.fingerprint,
+        read_days.fingerprint,
         1 as copies,
         1 as copy_number
     from {{ ref('stg_compliance_events') }} as events
-    inner join days on events.source_date = days.source_date
+    inner join read_days on events.source_date = read_days.source_date
     left join repeated_event_ids on events.event_id = repeated_event_ids.event_id
     where repeated_event_ids.event_id is null
 ),
@@ -37,14 +47,14 @@ unique_ids as (
 repeated_ids as (
     select
         events.*,
-        days.fingerprint,
+        read_days.fingerprint,
         count(*) over (partition by {{ raw_event_columns('events.raw_') | join(', ') }}) as copies,
         row_number() over (
             partition by {{ raw_event_columns('events.raw_') | join(', ') }}
             order by events.event_id
         ) as copy_number
     from {{ ref('stg_compliance_events') }} as events
-    inner join days on events.source_date = days.source_date
+    inner join read_days on events.source_date = read_days.source_date
     inner join repeated_event_ids on events.event_id = repeated_event_ids.event_id
 ),
 
@@ -182,23 +192,20 @@ stored as (
         occurred_at,
         rejection_reasons,
         cast(copies as bigint) as copies,
-        {{ text_unless_same('raw_event_id', 'event_id', types.raw_event_id) }} as raw_event_id,
-        {{ text_unless_same('raw_user_id', 'user_id', types.raw_user_id) }} as raw_user_id,
+        {{ text_unless_same('raw_event_id', 'event_id', types, 'integer') }} as raw_event_id,
+        {{ text_unless_same('raw_user_id', 'user_id', types, 'integer') }} as raw_user_id,
         {{ text_unless_same('raw_region', 'region') }} as raw_region,
         {{ text_unless_same('raw_regulation', 'regulation') }} as raw_regulation,
         {{ text_unless_same('raw_event_type', 'event_type') }} as raw_event_type,
         {{ text_unless_same('raw_status', 'status') }} as raw_status,
         {{ text_unless_same('raw_data_shared', 'data_shared') }} as raw_data_shared,
-        {{ text_unless_same('raw_user_age', 'user_age', types.raw_user_age) }} as raw_user_age,
+        {{ text_unless_same('raw_user_age', 'user_age', types, 'integer') }} as raw_user_age,
+        {{ text_unless_same('raw_concurrent_streams', 'concurrent_streams', types, 'integer') }}
+            as raw_concurrent_streams,
         {{ text_unless_same(
-            'raw_concurrent_streams', 'concurrent_streams', types.raw_concurrent_streams
-        ) }} as raw_concurrent_streams,
-        {{ text_unless_same(
-            'raw_session_duration_minutes', 'session_duration_minutes', types.raw_session_duration_minutes
+            'raw_session_duration_minutes', 'session_duration_minutes', types, 'double'
         ) }} as raw_session_duration_minutes,
-        {{ text_unless_same(
-            'raw_timestamp', 'occurred_at', types.raw_timestamp
-        ) }} as raw_timestamp,
+        {{ text_unless_same('raw_timestamp', 'occurred_at', types, 'timestamp') }} as raw_timestamp,
         fingerprint,
         source_date
     from checked

@@ -35,30 +35,13 @@ known_members as (
 
 days as (
     select
-        source_date,
+        events.source_date,
         count(*) as raw_rows,
-        -- What lies in the future today will not tomorrow.
-        count(*) filter (where occurred_at > {{ latest_timestamp() }}) as future_rows,
-        {{ checksum(raw_event_columns('raw_')) }} as rows_checksum
+        known_members.members_checksum,
+        {{ day_fingerprint('known_members.members_checksum') }} as fingerprint
     from events
-    group by source_date
-),
-
-fingerprinted as (
-    select
-        days.source_date,
-        days.raw_rows,
-        md5(concat_ws(
-            ' ',
-            cast(days.source_date as {{ dbt.type_string() }}),
-            cast(days.raw_rows as {{ dbt.type_string() }}),
-            cast(days.future_rows as {{ dbt.type_string() }}),
-            days.rows_checksum,
-            known_members.members_checksum,
-            '{{ event_rules() }}'
-        )) as fingerprint
-    from days
     cross join known_members
+    group by events.source_date, known_members.members_checksum
 )
 
-select * from fingerprinted
+select * from days
