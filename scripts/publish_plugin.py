@@ -11,8 +11,8 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-# Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its memory,
-# all its cores, a folder beside the database, 90 % of the disk that is free there.
+# Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
+# memory, all its cores, a folder beside the database, 90 % of the disk that is free there.
 RESOURCES = {
     "OTT_MEMORY_LIMIT": "memory_limit",
     "OTT_CPU_THREADS": "threads",
@@ -42,7 +42,12 @@ class Plugin(BasePlugin):
         except duckdb.Error as error:
             holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
             if holder is None:
-                raise DbtRuntimeError(str(error).splitlines()[0]) from None
+                bounds = [
+                    f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)
+                ]
+                raise DbtRuntimeError(
+                    str(error).splitlines()[0] + (f" (with {', '.join(bounds)})" if bounds else "")
+                ) from None
             raise DbtRuntimeError(
                 f"{creds.path} is in use by {holder[1]}: wait for that build, or close that client"
                 " (clients read release/current/ott_compliance.duckdb); nothing was changed."

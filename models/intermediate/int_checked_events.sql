@@ -172,7 +172,8 @@ checked as (
     select
         reasons.*,
         case
-            when coalesce({{ reason_columns }}) is not null then concat_ws(',', {{ reason_columns }})
+            when coalesce({{ reason_columns }}) is not null
+                then concat_ws(',', {{ reason_columns }})
         end as rejection_reasons
     from reasons
 ),
