@@ -7,6 +7,10 @@ import pytest
 from conftest import copy_to_damage
 
 DAMAGE = {
+    "the source is empty": (
+        "delete from intermediate.int_source_days",
+        ["int_source_days_are_there"],
+    ),
     "an event is lost": (
         "delete from marts.fct_compliance_events where event_id = 17",
         ["every_raw_row_is_accounted_for", "compliance_by_region_adds_up"],
