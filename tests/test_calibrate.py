@@ -57,6 +57,10 @@ def bench(compiled):
     return bench
 
 
+# Fingerprints of days hang on how the raw events are typed, which the figures do not.
+FIGURES = "select columns(name -> name <> 'fingerprint')"
+
+
 def rounded(rows: list[tuple]) -> list[tuple]:
     """Rows with floats to 12 digits: the order of a sum changes the last one."""
     return [
@@ -67,7 +71,7 @@ def rounded(rows: list[tuple]) -> list[tuple]:
 
 def contents(bench) -> dict[str, list[tuple]]:
     names = [name for name, model in bench.models.items() if not model.is_view]
-    return {name: rounded(bench.rows(f"from {{{name}}} order by all")) for name in names}
+    return {name: rounded(bench.rows(f"{FIGURES} from {{{name}}} order by all")) for name in names}
 
 
 def test_tables_are_those_of_a_dbt_build_of_the_same_events(built, bench):
@@ -78,7 +82,8 @@ def test_tables_are_those_of_a_dbt_build_of_the_same_events(built, bench):
     with duckdb.connect(built[1], read_only=True) as connection:
         for name, rows in tables.items():
             relation = bench.models[name].relation
-            assert rows == rounded(connection.sql(f"from {relation} order by all").fetchall())
+            expected = connection.sql(f"{FIGURES} from {relation} order by all").fetchall()
+            assert rows == rounded(expected), name
 
 
 def test_data_sets_leave_no_trace(compiled, bench):
