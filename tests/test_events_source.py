@@ -5,20 +5,9 @@ import math
 
 import duckdb
 import pytest
+from generate_events import SCHEMA
 
-COLUMNS = (
-    "event_id",
-    "timestamp",
-    "user_id",
-    "region",
-    "regulation",
-    "event_type",
-    "status",
-    "user_age",
-    "session_duration_minutes",
-    "concurrent_streams",
-    "data_shared",
-)
+COLUMNS = tuple(SCHEMA.names)
 # Types as a data platform would have them.
 TYPED = """
     select

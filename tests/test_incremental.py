@@ -14,21 +14,10 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 from conftest import DBT, clean_environment
+from generate_events import SCHEMA
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
-COLUMNS = (
-    "event_id",
-    "timestamp",
-    "user_id",
-    "region",
-    "regulation",
-    "event_type",
-    "status",
-    "user_age",
-    "session_duration_minutes",
-    "concurrent_streams",
-    "data_shared",
-)
+COLUMNS = tuple(SCHEMA.names)
 TEXT_COLUMNS = ", ".join(f"{column} varchar" for column in COLUMNS)
 SOURCE = {"database": "platform.duckdb", "schema": "main", "table": "events"}
 VARIABLES = json.dumps({"events_source": SOURCE, "maximum_quarantined_share": 1})

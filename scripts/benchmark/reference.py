@@ -10,23 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+from generate_events import SCHEMA
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SEEDS = PROJECT / "seeds"
 
-COLUMNS = (
-    "event_id",
-    "timestamp",
-    "user_id",
-    "region",
-    "regulation",
-    "event_type",
-    "status",
-    "user_age",
-    "session_duration_minutes",
-    "concurrent_streams",
-    "data_shared",
-)
+COLUMNS = tuple(SCHEMA.names)
 # The columns whose members a seed lists, with the seed.
 KNOWN_MEMBERS = {
     "region": "regions",
