@@ -1,13 +1,17 @@
-{#- Aggregate over the staged rows of a day, `events`: text that changes when anything does that decides
-    what becomes of them. -#}
-{% macro day_fingerprint(members_checksum) -%}
-    md5(concat_ws(
+{#- Number that changes when anything does that decides what becomes of a day's rows. -#}
+{% macro day_fingerprint(day, rows_checksum, circumstances) -%}
+    {{ hash_of_text(
+        "concat_ws(' ', " ~ as_text(day) ~ ', ' ~ rows_checksum ~ ', ' ~ circumstances
+        ~ ", '" ~ event_rules() ~ "')"
+    ) }}
+{%- endmacro %}
+
+{#- Aggregate over the staged rows of a day: text that changes when any of them does. -#}
+{% macro rows_checksum() -%}
+    concat_ws(
         ' ',
-        {{ as_text('events.source_date') }},
-        {{ checksum(raw_event_columns('events.raw_')) }},
+        {{ checksum(raw_event_columns('raw_')) }},
         -- What lies in the future today will not tomorrow.
-        {{ as_text('count(*) filter (where events.occurred_at > ' ~ latest_timestamp() ~ ')') }},
-        {{ members_checksum }},
-        '{{ event_rules() }}'
-    ))
+        {{ as_text('count(*) filter (where occurred_at > ' ~ latest_timestamp() ~ ')') }}
+    )
 {%- endmacro %}

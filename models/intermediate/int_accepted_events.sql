@@ -1,5 +1,5 @@
-with judged_events as (
-    select * from {{ ref('int_judged_events') }}
+with checked_events as (
+    select * from {{ ref('int_checked_events') }}
 ),
 
 accepted as (
@@ -18,7 +18,7 @@ accepted as (
         cast(extract(hour from occurred_at) as integer) as event_hour,
         source_date as event_date,
         occurred_at
-    from judged_events
+    from checked_events
     where rejection_reasons is null
 )
 

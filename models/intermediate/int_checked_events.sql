@@ -6,6 +6,10 @@
 ) }}
 
 {% set types = column_types(ref('stg_compliance_events')) %}
+{% set columns = ([
+    'event_id', 'occurred_at', 'user_id', 'region', 'regulation', 'event_type', 'status', 'user_age',
+    'session_duration_minutes', 'concurrent_streams', 'data_shared', 'source_date'
+] + raw_event_columns('raw_')) | join(',\n        ') %}
 {% set reason_columns = raw_event_columns('reasons.') | join('_reason, ') ~ '_reason' %}
 
 with days as (
@@ -13,158 +17,152 @@ with days as (
 ),
 
 -- Taken again with the rows: a source that changes meanwhile must not pass for what it was.
+rows_of_days as (
+    select
+        source_date,
+        {{ rows_checksum() }} as rows_checksum
+    from {{ ref('stg_compliance_events') }}
+    where source_date in (select source_date from days)
+    group by source_date
+),
+
 read_days as (
     select
-        events.source_date,
-        {{ day_fingerprint('days.members_checksum') }} as fingerprint
-    from {{ ref('stg_compliance_events') }} as events
-    inner join days on events.source_date = days.source_date
-    group by events.source_date, days.members_checksum
+        days.source_date,
+        {{ day_fingerprint(
+            'days.source_date', 'rows_of_days.rows_checksum', 'days.circumstances'
+        ) }} as fingerprint
+    from rows_of_days
+    inner join days on rows_of_days.source_date = days.source_date
 ),
 
-repeated_event_ids as (
-    select events.event_id
-    from {{ ref('stg_compliance_events') }} as events
-    inner join days on events.source_date = days.source_date
-    where events.event_id is not null
-    group by events.event_id
-    having count(*) > 1
-),
-
--- Staging is read twice, because engines would keep a shared CTE of all rows in memory.
-unique_ids as (
-    select
-        events.*,
-        read_days.fingerprint,
-        1 as copies,
-        1 as copy_number
-    from {{ ref('stg_compliance_events') }} as events
-    inner join read_days on events.source_date = read_days.source_date
-    left join repeated_event_ids on events.event_id = repeated_event_ids.event_id
-    where repeated_event_ids.event_id is null
+repeated_events as (
+    select * from {{ ref('int_repeated_events') }}
 ),
 
 repeated_ids as (
-    select
-        events.*,
-        read_days.fingerprint,
-        count(*) over (partition by {{ raw_event_columns('events.raw_') | join(', ') }}) as copies,
-        row_number() over (
-            partition by {{ raw_event_columns('events.raw_') | join(', ') }}
-            order by events.event_id
-        ) as copy_number
-    from {{ ref('stg_compliance_events') }} as events
-    inner join read_days on events.source_date = read_days.source_date
-    inner join repeated_event_ids on events.event_id = repeated_event_ids.event_id
+    select distinct event_id as repeated_id from repeated_events
 ),
 
--- Of exact copies, which always lie in the same day, one row is kept.
-deduplicated as (
-    select * from unique_ids
+-- Of exact copies, one row is kept.
+distinct_events as (
+    select
+        {{ columns }},
+        1 as copies,
+        1 as versions
+    from {{ ref('stg_compliance_events') }}
+    left join repeated_ids on event_id = repeated_id
+    where repeated_id is null
     union all
-    select * from repeated_ids
-    where copy_number = 1
+    select
+        {{ columns }},
+        copies,
+        versions
+    from repeated_events
 ),
 
 -- The first reason of each column that applies.
 reasons as (
     select
-        deduplicated.*,
+        events.*,
+        read_days.fingerprint,
         case
             when
-                deduplicated.event_id is null
+                events.event_id is null
                 and {{ read_text('raw_event_id') }} is null
                 then 'event_id_missing'
-            when deduplicated.event_id is null then 'event_id_not_an_integer'
+            when events.event_id is null then 'event_id_not_an_integer'
+            when events.versions > 1 then 'event_id_conflicting'
         end as event_id_reason,
         case
             when
-                deduplicated.occurred_at is null
+                events.occurred_at is null
                 and {{ read_text('raw_timestamp') }} is null
                 then 'timestamp_missing'
-            when deduplicated.occurred_at is null then 'timestamp_unreadable'
-            when deduplicated.occurred_at < {{ earliest_timestamp() }}
+            when events.occurred_at is null then 'timestamp_unreadable'
+            when events.occurred_at < {{ earliest_timestamp() }}
                 then 'timestamp_too_early'
-            when deduplicated.occurred_at > {{ latest_timestamp() }}
+            when events.occurred_at > {{ latest_timestamp() }}
                 then 'timestamp_in_future'
         end as timestamp_reason,
         case
             when
-                deduplicated.user_id is null
+                events.user_id is null
                 and {{ read_text('raw_user_id') }} is null
                 then 'user_id_missing'
-            when deduplicated.user_id is null then 'user_id_not_an_integer'
+            when events.user_id is null then 'user_id_not_an_integer'
         end as user_id_reason,
         case
-            when deduplicated.region is null then 'region_missing'
+            when events.region is null then 'region_missing'
             when regions.region is null then 'region_unknown'
         end as region_reason,
         case
-            when deduplicated.regulation is null then 'regulation_missing'
+            when events.regulation is null then 'regulation_missing'
             when regulations.regulation is null then 'regulation_unknown'
         end as regulation_reason,
         case
-            when deduplicated.event_type is null then 'event_type_missing'
+            when events.event_type is null then 'event_type_missing'
             when event_types.event_type is null then 'event_type_unknown'
         end as event_type_reason,
         case
-            when deduplicated.status is null then 'status_missing'
+            when events.status is null then 'status_missing'
             when statuses.status is null then 'status_unknown'
         end as status_reason,
         case
             when
-                deduplicated.user_age is null
+                events.user_age is null
                 and {{ read_text('raw_user_age') }} is null
                 then 'user_age_missing'
-            when deduplicated.user_age is null then 'user_age_not_an_integer'
+            when events.user_age is null then 'user_age_not_an_integer'
             when
-                deduplicated.user_age < {{ var('minimum_user_age') }}
-                or deduplicated.user_age > {{ var('maximum_user_age') }}
+                events.user_age < {{ var('minimum_user_age') }}
+                or events.user_age > {{ var('maximum_user_age') }}
                 then 'user_age_out_of_range'
         end as user_age_reason,
         case
             when
-                deduplicated.session_duration_minutes is null
+                events.session_duration_minutes is null
                 and {{ read_text('raw_session_duration_minutes') }} is null
                 then 'session_duration_minutes_missing'
-            when deduplicated.session_duration_minutes is null
+            when events.session_duration_minutes is null
                 then 'session_duration_minutes_not_a_number'
             -- nan counts as larger than infinity on every engine
             when
-                deduplicated.session_duration_minutes >= cast('infinity' as double)
-                or deduplicated.session_duration_minutes <= cast('-infinity' as double)
+                events.session_duration_minutes >= cast('infinity' as double)
+                or events.session_duration_minutes <= cast('-infinity' as double)
                 then 'session_duration_minutes_not_finite'
-            when deduplicated.session_duration_minutes < 0
+            when events.session_duration_minutes < 0
                 then 'session_duration_minutes_negative'
             when
-                deduplicated.session_duration_minutes
+                events.session_duration_minutes
                 > {{ var('maximum_session_duration_minutes') }}
                 then 'session_duration_minutes_too_long'
         end as session_duration_minutes_reason,
         case
             when
-                deduplicated.concurrent_streams is null
+                events.concurrent_streams is null
                 and {{ read_text('raw_concurrent_streams') }} is null
                 then 'concurrent_streams_missing'
-            when deduplicated.concurrent_streams is null
+            when events.concurrent_streams is null
                 then 'concurrent_streams_not_an_integer'
-            when deduplicated.concurrent_streams < 1 then 'concurrent_streams_below_one'
+            when events.concurrent_streams < 1 then 'concurrent_streams_below_one'
         end as concurrent_streams_reason,
         case
-            when deduplicated.data_shared is null then 'data_shared_missing'
+            when events.data_shared is null then 'data_shared_missing'
             when data_sharing_levels.data_shared is null then 'data_shared_unknown'
         end as data_shared_reason
-    from deduplicated
+    from distinct_events as events
+    inner join read_days on events.source_date = read_days.source_date
     left join {{ ref('regions') }} as regions
-        on deduplicated.region = regions.region
+        on events.region = regions.region
     left join {{ ref('regulations') }} as regulations
-        on deduplicated.regulation = regulations.regulation
+        on events.regulation = regulations.regulation
     left join {{ ref('event_types') }} as event_types
-        on deduplicated.event_type = event_types.event_type
+        on events.event_type = event_types.event_type
     left join {{ ref('statuses') }} as statuses
-        on deduplicated.status = statuses.status
+        on events.status = statuses.status
     left join {{ ref('data_sharing_levels') }} as data_sharing_levels
-        on deduplicated.data_shared = data_sharing_levels.data_shared
+        on events.data_shared = data_sharing_levels.data_shared
 ),
 
 -- In the order of the columns of the file; text is put together for rejected rows only.

@@ -18,13 +18,26 @@ counts as (
             count(*) filter (where status = 'compliant') as compliant_events,
             count(*) filter (where status = 'warning') as warning_events,
             count(*) filter (where status = 'violation') as violation_events,
-            fingerprint,
             event_date
         from ({{ events_of_days() }}) as events
-        group by {{ parts.columns }}, fingerprint, event_date
+        group by {{ parts.columns }}, event_date
 
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
+),
+
+fingerprinted as (
+    select
+        counts.dimension,
+        counts.member,
+        counts.events,
+        counts.compliant_events,
+        counts.warning_events,
+        counts.violation_events,
+        days.fingerprint,
+        counts.event_date
+    from counts
+    inner join days on counts.event_date = days.event_date
 )
 
-select * from counts
+select * from fingerprinted

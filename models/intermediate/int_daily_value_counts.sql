@@ -15,13 +15,23 @@ counts as (
             '{{ metric }}' as metric,
             cast({{ metric }} as double) as metric_value,
             count(*) as events,
-            fingerprint,
             event_date
         from ({{ events_of_days() }}) as events
-        group by {{ metric }}, fingerprint, event_date
+        group by {{ metric }}, event_date
 
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
+),
+
+fingerprinted as (
+    select
+        counts.metric,
+        counts.metric_value,
+        counts.events,
+        days.fingerprint,
+        counts.event_date
+    from counts
+    inner join days on counts.event_date = days.event_date
 )
 
-select * from counts
+select * from fingerprinted

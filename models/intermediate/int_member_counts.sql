@@ -2,8 +2,8 @@ with daily_counts as (
     select * from {{ ref('int_daily_member_counts') }}
 ),
 
-user_counts as (
-    select * from {{ ref('int_user_member_counts') }}
+users as (
+    select * from {{ ref('int_member_users') }}
 ),
 
 counts as (
@@ -15,15 +15,6 @@ counts as (
         cast(sum(warning_events) as bigint) as warning_events,
         cast(sum(violation_events) as bigint) as violation_events
     from daily_counts
-    group by dimension, member
-),
-
-users as (
-    select
-        dimension,
-        member,
-        count(*) as users
-    from user_counts
     group by dimension, member
 ),
 

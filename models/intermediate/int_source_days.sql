@@ -33,15 +33,42 @@ known_members as (
     ) as members
 ),
 
+-- Rows of other days can share an id with one of this day.
+repeated_ids as (
+    select
+        source_date,
+        {{ checksum(['event_id', 'versions']) }} as ids_checksum
+    from {{ ref('int_repeated_events') }}
+    group by source_date
+),
+
+rows_of_days as (
+    select
+        source_date,
+        count(*) as raw_rows,
+        {{ rows_checksum() }} as rows_checksum
+    from events
+    group by source_date
+),
+
+circumstances_of_days as (
+    select
+        rows_of_days.source_date,
+        rows_of_days.raw_rows,
+        rows_of_days.rows_checksum,
+        concat_ws(' ', known_members.members_checksum, repeated_ids.ids_checksum) as circumstances
+    from rows_of_days
+    cross join known_members
+    left join repeated_ids on rows_of_days.source_date = repeated_ids.source_date
+),
+
 days as (
     select
-        events.source_date,
-        count(*) as raw_rows,
-        known_members.members_checksum,
-        {{ day_fingerprint('known_members.members_checksum') }} as fingerprint
-    from events
-    cross join known_members
-    group by events.source_date, known_members.members_checksum
+        source_date,
+        raw_rows,
+        circumstances,
+        {{ day_fingerprint('source_date', 'rows_checksum', 'circumstances') }} as fingerprint
+    from circumstances_of_days
 )
 
 select * from days

@@ -1,8 +1,8 @@
 {# Clients read a release, which is a copy. #}
 {{ config(materialized='view') }}
 
-with judged_events as (
-    select * from {{ ref('int_judged_events') }}
+with checked_events as (
+    select * from {{ ref('int_checked_events') }}
 ),
 
 rejected as (
@@ -20,7 +20,7 @@ rejected as (
         {{ original_text('raw_concurrent_streams', 'concurrent_streams') }} as concurrent_streams,
         {{ original_text('raw_data_shared', 'data_shared') }} as data_shared,
         rejection_reasons
-    from judged_events
+    from checked_events
     where rejection_reasons is not null
 )
 

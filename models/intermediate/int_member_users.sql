@@ -1,0 +1,77 @@
+with events as (
+    select * from {{ ref('int_accepted_events') }}
+),
+
+daily_totals as (
+    select * from {{ ref('int_daily_user_totals') }}
+),
+
+-- One dimension after the other: by user and member, events are nearly as many as they were.
+{%- for dimension, parts in tested_dimensions().items() %}
+
+{{ dimension }}_users as (
+    {%- if dimension == 'event_date' %}
+    select
+        user_id,
+        event_date,
+        cast(events as double) as events,
+        cast(violation_events as double) as violation_events
+    from daily_totals
+    {%- else %}
+    select
+        user_id,
+        {{ parts.columns }},
+        cast(count(*) as double) as events,
+        cast(count(*) filter (where is_violation) as double) as violation_events
+    from events
+    group by user_id, {{ parts.columns }}
+    {%- endif %}
+),
+
+{{ dimension }}_members as (
+    select
+        {{ parts.columns }},
+        count(*) as users,
+        sum(violation_events) / sum(events) as violation_rate,
+        {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }} as variance
+    from {{ dimension }}_users
+    group by {{ parts.columns }}
+),
+
+-- How far a user's violations lie from those that the rates of the members would give.
+{{ dimension }}_residuals as (
+    select
+        sum(users.violation_events - users.events * members.violation_rate) as residual,
+        sum(users.events) as events
+    from {{ dimension }}_users as users
+    inner join {{ dimension }}_members as members using ({{ parts.columns }})
+    group by users.user_id
+),
+
+{{ dimension }}_overall as (
+    select {{ clustered_variance('sum(residual * residual)', 'events') }} as variance
+    from {{ dimension }}_residuals
+),
+
+{{ dimension }}_rows as (
+    select
+        '{{ dimension }}' as dimension,
+        {{ parts.member }} as member,
+        {{ dimension }}_members.users,
+        {{ dimension }}_members.variance,
+        overall.variance as dimension_variance
+    from {{ dimension }}_members
+    cross join {{ dimension }}_overall as overall
+),
+{%- endfor %}
+
+members as (
+    {%- for dimension in tested_dimensions() %}
+    select * from {{ dimension }}_rows
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+)
+
+select * from members

@@ -1,0 +1,29 @@
+with events as (
+    select * from {{ ref('stg_compliance_events') }}
+),
+
+repeated_ids as (
+    select event_id
+    from events
+    where event_id is not null
+    group by event_id
+    having count(*) > 1
+),
+
+distinct_rows as (
+    select
+        events.*,
+        count(*) as copies
+    from events
+    inner join repeated_ids on events.event_id = repeated_ids.event_id
+    group by all
+),
+
+repeated as (
+    select
+        *,
+        count(*) over (partition by event_id) as versions
+    from distinct_rows
+)
+
+select * from repeated
