@@ -22,11 +22,14 @@
     end
 {%- endmacro %}
 
-{#- Benjamini and Hochberg (1995): the p-value of rank i times size / i. -#}
-{% macro benjamini_hochberg_step(p_value, ties, family=none) -%}
-    {{ p_value }} * count({{ p_value }}) over ({{ partition_by(family) }})
-    / row_number() over (
+{#- Benjamini and Hochberg (1995): the p-value of rank i times size / i. A row stands for `copies`
+    p-values that are the same. -#}
+{% macro benjamini_hochberg_step(p_value, ties, family=none, copies='1') -%}
+    {{ p_value }}
+    * sum(case when {{ p_value }} is not null then {{ copies }} end) over ({{ partition_by(family) }})
+    / sum({{ copies }}) over (
         {{ partition_by(family) }} order by {{ p_value }} asc nulls last, {{ ties }} asc
+        rows between unbounded preceding and current row
     )
 {%- endmacro %}
 

@@ -1,29 +1,41 @@
-with events as (
-    select * from {{ ref('int_accepted_events') }}
+-- Events are named in each dimension, because engines would keep a shared CTE of all in memory.
+with
+-- Almost every user has one region and one regulation: three dimensions from one pass.
+user_places as (
+    select
+        user_id,
+        region,
+        regulation,
+        count(*) as events,
+        count(*) filter (where is_violation) as violation_events
+    from {{ ref('int_accepted_events') }}
+    group by user_id, region, regulation
 ),
 
-daily_totals as (
-    select * from {{ ref('int_daily_user_totals') }}
-),
-
--- One dimension after the other: by user and member, events are nearly as many as they were.
 {%- for dimension, parts in tested_dimensions().items() %}
 
 {{ dimension }}_users as (
-    {%- if dimension == 'event_date' %}
+    {%- set counted = {
+        'region': 'user_places',
+        'regulation': 'user_places',
+        'region_and_regulation': 'user_places',
+        'event_date': ref('int_daily_user_totals'),
+    }.get(dimension) %}
+    {%- if counted %}
     select
         user_id,
-        event_date,
-        cast(events as double) as events,
-        cast(violation_events as double) as violation_events
-    from daily_totals
+        {{ parts.columns }},
+        cast(sum(events) as double) as events,
+        cast(sum(violation_events) as double) as violation_events
+    from {{ counted }}
+    group by user_id, {{ parts.columns }}
     {%- else %}
     select
         user_id,
         {{ parts.columns }},
         cast(count(*) as double) as events,
         cast(count(*) filter (where is_violation) as double) as violation_events
-    from events
+    from {{ ref('int_accepted_events') }}
     group by user_id, {{ parts.columns }}
     {%- endif %}
 ),

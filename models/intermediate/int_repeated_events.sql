@@ -1,10 +1,7 @@
-with events as (
-    select * from {{ ref('stg_compliance_events') }}
-),
-
-repeated_ids as (
+-- Staging is named twice, because engines would keep a shared CTE of all rows in memory.
+with repeated_ids as (
     select event_id
-    from events
+    from {{ ref('stg_compliance_events') }}
     where event_id is not null
     group by event_id
     having count(*) > 1
@@ -14,7 +11,7 @@ distinct_rows as (
     select
         events.*,
         count(*) as copies
-    from events
+    from {{ ref('stg_compliance_events') }} as events
     inner join repeated_ids on events.event_id = repeated_ids.event_id
     group by all
 ),

@@ -9,7 +9,7 @@ violation_tests as (
 totals as (
     select
         user_id,
-        min(first_event_id) as first_event_id,
+        min_by(user_age, first_event_id) as user_age,
         cast(sum(events) as bigint) as events,
         cast(sum(violation_events) as bigint) as violation_events,
         cast(sum(warning_events) as bigint) as warning_events,
@@ -29,23 +29,37 @@ rated as (
     from totals
 ),
 
+-- Users with the same outcome share their p-value, so it is adjusted once for all of them.
+outcomes as (
+    select
+        events,
+        violation_events,
+        count(*) as users
+    from rated
+    group by events, violation_events
+),
+
 tested as (
     select
-        rated.*,
+        outcomes.*,
         violation_tests.p_value,
         violation_tests.smallest_possible_p_value,
-        {{ benjamini_hochberg_step('violation_tests.p_value', ties='rated.user_id') }} as bh_step
-    from rated
+        {{ benjamini_hochberg_step(
+            'violation_tests.p_value', ties='outcomes.events, outcomes.violation_events',
+            copies='outcomes.users'
+        ) }} as bh_step
+    from outcomes
     inner join violation_tests
         on
-            rated.events = violation_tests.events
-            and rated.violation_events = violation_tests.violation_events
+            outcomes.events = violation_tests.events
+            and outcomes.violation_events = violation_tests.violation_events
 ),
 
 adjusted as (
     select
         *,
-        {{ benjamini_hochberg_adjusted('bh_step', 'p_value', ties='user_id') }} as p_adjusted
+        {{ benjamini_hochberg_adjusted('bh_step', 'p_value', ties='events, violation_events') }}
+            as p_adjusted
     from tested
 ),
 
@@ -53,25 +67,28 @@ adjusted as (
 
 users as (
     select
-        adjusted.user_id,
-        first_days.user_age,
-        adjusted.events,
-        adjusted.violation_events,
-        adjusted.warning_events,
-        adjusted.violation_rate,
-        adjusted.average_session_duration_minutes,
-        adjusted.average_concurrent_streams,
-        adjusted.first_event_at,
-        adjusted.last_event_at,
-        {{ risk_tier('adjusted.violation_rate') }} as risk_tier,
+        rated.user_id,
+        rated.user_age,
+        rated.events,
+        rated.violation_events,
+        rated.warning_events,
+        rated.violation_rate,
+        rated.average_session_duration_minutes,
+        rated.average_concurrent_streams,
+        rated.first_event_at,
+        rated.last_event_at,
+        {{ risk_tier('rated.violation_rate') }} as risk_tier,
         adjusted.p_value,
         adjusted.p_adjusted,
-        {{ shrunk_rate('adjusted.violation_rate', 'adjusted.events') }} as shrunk_violation_rate,
+        {{ shrunk_rate('rated.violation_rate', 'rated.events') }} as shrunk_violation_rate,
         {{ risk_evidence(
             'adjusted.smallest_possible_p_value', 'adjusted.p_value', 'adjusted.p_adjusted'
         ) }} as risk_evidence
-    from adjusted
-    inner join daily_totals as first_days on adjusted.first_event_id = first_days.first_event_id
+    from rated
+    inner join adjusted
+        on
+            rated.events = adjusted.events
+            and rated.violation_events = adjusted.violation_events
     cross join shrinkage
 )
 
