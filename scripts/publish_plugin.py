@@ -1,4 +1,4 @@
-"""dbt-duckdb plugin: explains a work database that does not open, and publishes for a macro."""
+"""dbt-duckdb plugin: explains databases that do not open, and publishes for a macro."""
 
 import json
 import os
@@ -21,12 +21,21 @@ RESOURCES = {
 }
 
 
-class Plugin(BasePlugin):
-    """Registers the SQL function `publish_release(request)`.
+def lock_holder(error: duckdb.Error) -> str | None:
+    """The process that keeps a database from being opened; none if that is not the reason."""
+    holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
+    return holder and holder[1]
 
-    The request is JSON text with the names of the `marts`, none to publish nothing, and what the
-    manifest says `about` them. The answer is JSON text as well: the `release` and its size in
-    `bytes`, or an `error`; and what is `served` now, null for nothing.
+
+class Plugin(BasePlugin):
+    """Registers two SQL functions for macros, which cannot catch errors.
+
+    `attach_read_only(database, name)` attaches a database unless it is there already, and answers
+    with what is wrong with it, or nothing.
+
+    `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
+    nothing, and what the manifest says `about` them. The answer is JSON text as well: the `release`
+    and its size in `bytes`, or an `error`; and what is `served` now, null for nothing.
     """
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
@@ -40,7 +49,7 @@ class Plugin(BasePlugin):
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as error:
-            holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
+            holder = lock_holder(error)
             if holder is None:
                 bounds = [
                     f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)
@@ -49,12 +58,31 @@ class Plugin(BasePlugin):
                     str(error).splitlines()[0] + (f" (with {', '.join(bounds)})" if bounds else "")
                 ) from None
             raise DbtRuntimeError(
-                f"{creds.path} is in use by {holder[1]}: wait for that build, or close that client"
+                f"{creds.path} is in use by {holder}: wait for that build, or close that client"
                 " (clients read release/current/ott_compliance.duckdb); nothing was changed."
             ) from None
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Add the function to a connection."""
+        """Add the functions to a connection."""
+        if os.environ.get("OTT_TEMP_LIMIT"):
+            # DuckDB shows the limit that it was opened with, but keeps to its default.
+            conn.execute(f"set max_temp_directory_size = '{os.environ['OTT_TEMP_LIMIT']}'")
+
+        def attach_read_only(database: str, name: str) -> str:
+            path = database.replace("'", "''")
+            try:
+                with conn.cursor() as cursor:
+                    cursor.execute(f"attach if not exists '{path}' as {name} (read_only)")
+            except duckdb.Error as error:
+                holder = lock_holder(error)
+                if holder is None:
+                    return f"cannot be opened: {str(error).splitlines()[0]}"
+                return (
+                    f"is in use by {holder}, and DuckDB reads no database that another program"
+                    " may write to. Close that program, or let it export the events as Parquet"
+                    " files and name these."
+                )
+            return ""
 
         def publish_release(request: str) -> str:
             folder = releases.release_folder()
@@ -75,6 +103,13 @@ class Plugin(BasePlugin):
                 answer["served"] = None
             return json.dumps(answer)
 
+        conn.create_function(
+            "attach_read_only",
+            attach_read_only,
+            ["VARCHAR", "VARCHAR"],
+            "VARCHAR",
+            side_effects=True,
+        )
         conn.create_function(
             "publish_release", publish_release, ["VARCHAR"], "VARCHAR", side_effects=True
         )

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import shutil
+from datetime import date
 
 import duckdb
 import pytest
@@ -65,22 +68,39 @@ def build(project, source, *arguments: str, **others) -> str:
     return result.stdout
 
 
+def released_by_whole_build(project, source, **others) -> dict[str, list[tuple]]:
+    """Build, check and publish everything; returns the rows of the release."""
+    before = {*project.releases.glob("2*")}
+    result = project.dbt("build", "--vars", json.dumps({"events_source": source, **others}))
+    assert result.returncode == 0, result.stdout
+    assert {*project.releases.glob("2*")} > before, result.stdout
+    return released(project)
+
+
 def query(project, sql: str) -> list[tuple]:
     with project.connect() as connection:
         return connection.sql(sql).fetchall()
 
 
-def rows_of(project, tables=None) -> dict[str, list[tuple]]:
+def public_rows(project) -> dict[str, list[tuple]]:
+    """The accepted and the rejected rows as they were built."""
     with project.connect() as connection:
-        if tables is None:
-            tables = [
-                f"marts.{name}"
-                for (name,) in connection.sql(
-                    "select table_name from information_schema.tables"
-                    " where table_schema = 'marts' order by all"
-                ).fetchall()
-            ]
-        return {name: connection.sql(f"from {name} order by all").fetchall() for name in tables}
+        return rows_of(connection, PUBLIC_ROWS)
+
+
+def released(project) -> dict[str, list[tuple]]:
+    """The rows of all tables of the release."""
+    file = project.releases / "current" / "ott_compliance.duckdb"
+    with duckdb.connect(file, read_only=True) as connection:
+        tables = connection.sql(
+            "select 'marts.' || table_name from information_schema.tables"
+            " where table_schema = 'marts' order by all"
+        ).fetchall()
+        return rows_of(connection, [name for (name,) in tables])
+
+
+def rows_of(connection, tables) -> dict[str, list[tuple]]:
+    return {name: connection.sql(f"from {name} order by all").fetchall() for name in tables}
 
 
 def assert_same(actual: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
@@ -139,16 +159,14 @@ def test_parquet_files_give_the_marts_of_the_seed_and_a_new_file_adds_only_its_d
         with duckdb.connect(project.root / "ott_build.duckdb") as connection:
             connection.execute(mark, [marked])
         write("third")
-    result = project.dbt("build", "--exclude", "test_type:unit", *variables(source))
-    assert result.returncode == 0, result.stdout
+    assert_same(released_by_whole_build(project, source), released(built_project))
     assert query(project, "select count(*) from marts.fct_compliance_events") == [(arrived,)]
-    assert_same(rows_of(project), rows_of(built_project))
     left = "select event_id from intermediate.int_checked_events where raw_region = 'marked'"
     assert query(project, left) == [(marked,)]
 
     build(project, source, "--full-refresh")
     assert query(project, left) == []
-    assert_same(rows_of(project, PUBLIC_ROWS), rows_of(built_project, PUBLIC_ROWS))
+    assert_same(public_rows(project), public_rows(built_project))
 
 
 # --- CSV and JSON ---------------------------------------------------------------------------------
@@ -162,7 +180,8 @@ def text_files(new_project):
         parts = {
             "first": "select data_shared, * exclude (data_shared)"
             " from text where timestamp < '2026-01-15'",
-            "second": "select *, '#1' as app_version from text where timestamp >= '2026-01-15'",
+            "second": """select *, '#1' as "the ""app"", its version" from text"""
+            " where timestamp >= '2026-01-15'",
         }
         for name, part in parts.items():
             for ending in ("csv", "csv.gz"):
@@ -178,10 +197,24 @@ def text_files(new_project):
     return project
 
 
-@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl"])
+@pytest.mark.parametrize("ending", ["csv.gz", "jsonl"])
 def test_text_files_give_the_events_of_the_seed(text_files, built_project, ending):
     build(text_files, f"data/*.{ending}", "--full-refresh")
-    assert_same(rows_of(text_files, PUBLIC_ROWS), rows_of(built_project, PUBLIC_ROWS))
+    assert_same(public_rows(text_files), public_rows(built_project))
+
+
+def test_csv_files_give_the_marts_of_the_seed(text_files, built_project):
+    """One of them arrives after the first build."""
+    folder = text_files.root / "arriving"
+    folder.mkdir()
+    source = "arriving/*.csv"
+    shutil.copy(text_files.root / "data" / "first.csv", folder)
+    build(text_files, source, "--full-refresh")
+    assert query(text_files, "select max(event_date) from marts.fct_compliance_events") == [
+        (date(2026, 1, 14),)
+    ]
+    shutil.copy(text_files.root / "data" / "second.csv", folder)
+    assert_same(released_by_whole_build(text_files, source), released(built_project))
 
 
 HEADER = ",".join(COLUMNS)
@@ -217,9 +250,11 @@ def test_odd_csv_rows_are_not_lost(text_files):
     """Neither what looks like a comment nor what follows a row of another shape is skipped."""
     folder = text_files.root / "odd"
     folder.mkdir()
-    (folder / "a.csv").write_text(f"{HEADER}\n#{ROW}\n{ROW}\n\n")
-    (folder / "b.csv").write_text(f"\ufeff{HEADER.upper()}\r\n{ROW.replace('1,', '2,', 1)}\r\n")
-    build(text_files, "odd/*.csv", "--full-refresh")
+    header = HEADER.replace("region", '"the ""region"", in short"')
+    (folder / "a.csv").write_text(f"{header}\n#{ROW}\n{ROW}\n\n")
+    (folder / "b.csv").write_text(f"\ufeff{header.upper()}\r\n{ROW.replace('1,', '2,', 1)}\r\n")
+    columns = {"region": 'the "region", in short'}
+    build(text_files, "odd/*.csv", "--full-refresh", events_columns=columns)
     assert query(text_files, "select event_id from marts.fct_compliance_events order by all") == [
         (1,),
         (2,),
@@ -236,14 +271,14 @@ MAPPED = {"timestamp": "event time", "region": "Country"}
 
 @pytest.fixture(scope="module")
 def platform(new_project):
-    """A project whose events are in a database with names of its own."""
+    """A project whose events are in a database with names, and an order of columns, of its own."""
     project = new_project("platform")
     with seed_events(project) as events:
         events.execute(f"attach '{project.root / 'platform.duckdb'}' as platform")
         events.execute("create schema platform.app")
         events.execute(
-            'create table platform.app.log as select * rename (timestamp as "event time",'
-            ' region as "Country"), 1 as shard from typed'
+            "create table platform.app.log as select data_shared, * exclude (data_shared)"
+            ' rename (timestamp as "event time", region as "Country"), 1 as shard from typed'
         )
         events.execute(
             "create table platform.app.plain as"
@@ -255,21 +290,69 @@ def platform(new_project):
 SOURCE = {"database": "platform.duckdb", "schema": "app", "table": "log"}
 
 
-def test_a_table_with_other_column_names_is_read_and_never_written(platform):
-    """Another reader has it open all the while; a writer would be refused."""
-    with duckdb.connect(platform.root / "platform.duckdb", read_only=True) as reader:
-        result = platform.dbt(
-            "build", "--exclude", "test_type:unit", *variables(SOURCE, events_columns=MAPPED)
+def test_a_table_gives_the_marts_of_the_seed_and_is_never_written(platform, built_project):
+    """Rows arrive after the first build. Another reader has it open; a writer would be refused."""
+    file = platform.root / "platform.duckdb"
+    with duckdb.connect(file) as writer:
+        writer.execute("create table app.late as from app.log where \"event time\" >= '2026-01-20'")
+        writer.execute("delete from app.log where \"event time\" >= '2026-01-20'")
+    build(platform, SOURCE, events_columns=MAPPED)
+    with duckdb.connect(file) as writer:
+        writer.execute("insert into app.log from app.late")
+    with duckdb.connect(file, read_only=True):
+        rows = released_by_whole_build(platform, SOURCE, events_columns=MAPPED)
+    assert_same(rows, released(built_project))
+
+
+def test_a_database_that_is_being_written_is_told_in_a_sentence(platform):
+    with duckdb.connect(platform.root / "platform.duckdb"):
+        result = platform.dbt("build", *variables(SOURCE, events_columns=MAPPED))
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "The database platform.duckdb, which the var events_source names, is in use by" in output
+    assert f"(PID {os.getpid()})" in output
+    assert "Close that program, or" in output
+    assert "Traceback" not in output and "Conflicting lock" not in output
+
+
+STORED = """
+    create or replace table events as select
+        {event}, cast('{status}' as enum({labels})) as status, {streams} as concurrent_streams
+"""
+
+
+def test_the_same_stored_values_under_another_type_are_judged_anew(new_project):
+    """DuckDB's hash is of what is stored: labels of an enum and kinds of numbers are not in it."""
+    project = new_project("stored")
+    event = ", ".join(
+        f"'{value}' as {column}"
+        for column, value in GOOD.items()
+        if column not in ("status", "concurrent_streams")
+    )
+    hashes = set()
+
+    def results(status: str, labels: str, streams: str) -> tuple[list, list]:
+        with duckdb.connect(project.root / "platform.duckdb") as writer:
+            writer.execute(
+                STORED.format(event=event, status=status, labels=labels, streams=streams)
+            )
+            hashes.update(
+                writer.sql("select hash(status, concurrent_streams) from events").fetchall()
+            )
+        build(project, {"database": "platform.duckdb", "schema": "main", "table": "events"})
+        return (
+            query(project, "select status, concurrent_streams from marts.fct_compliance_events"),
+            query(project, "select rejection_reasons from marts.quarantined_compliance_events"),
         )
-        assert result.returncode == 0, result.stdout
-        accepted = query(
-            platform,
-            "select event_id, occurred_at, user_id, region, regulation, event_type, status,"
-            " user_age, session_duration_minutes, concurrent_streams, data_shared"
-            " from marts.fct_compliance_events order by all",
-        )
-        columns = ", ".join(f'"{MAPPED.get(column, column)}"' for column in COLUMNS)
-        assert accepted == reader.sql(f"select {columns} from app.log order by all").fetchall()
+
+    good_first, bad_first = "'compliant', 'violation'", "'violation', 'compliant'"
+    assert results("compliant", good_first, "true") == (
+        [],
+        [("concurrent_streams_not_an_integer",)],
+    )
+    assert results("compliant", good_first, "1") == ([("compliant", 1)], [])
+    assert results("violation", bad_first, "1") == ([("violation", 1)], [])
+    assert len(hashes) == 1
 
 
 @pytest.mark.parametrize(("hours", "status"), [(48, "WARN"), (10_000_000, "PASS")])
@@ -318,13 +401,13 @@ def test_freshness_of_the_table_is_told(platform, hours, status):
             id="CSV lacks columns",
         ),
         pytest.param(
-            {"events_source": "lacking.parquet"},
-            "lacking.parquet lacks the column(s) region. It has: event_id, timestamp,",
-            id="Parquet lacks a column",
+            {"events_source": "lacking/*.parquet"},
+            "lacking/second.parquet lacks the column(s) region. It has: place, event_id,",
+            id="one of two Parquet files lacks a column",
         ),
         pytest.param(
             {"events_source": SOURCE},
-            "lacks the column(s) timestamp, region. It has: event_id, event time,",
+            "lacks the column(s) timestamp, region. It has: data_shared, event_id, event time,",
             id="table lacks columns",
         ),
         pytest.param(
@@ -350,10 +433,18 @@ def test_freshness_of_the_table_is_told(platform, hours, status):
     ],
 )
 def test_settings_that_cannot_work_are_told_in_a_sentence(platform, settings, message):
-    duckdb.sql("select * exclude (region) from (select 1 as event_id, 2 as timestamp, 3 as region,"
-        " 4 as user_id, 5 as regulation, 6 as event_type, 7 as status, 8 as user_age,"
-        " 9 as session_duration_minutes, 10 as concurrent_streams, 11 as data_shared)"
-    ).write_parquet(str(platform.root / "lacking.parquet"))  # fmt: skip
+    lacking = platform.root / "lacking"
+    lacking.mkdir(exist_ok=True)
+    row = duckdb.sql(
+        "select 1 as event_id, 2 as timestamp, 3 as region, 4 as user_id, 5 as regulation,"
+        " 6 as event_type, 7 as status, 8 as user_age, 9 as session_duration_minutes,"
+        " 10 as concurrent_streams, 11 as data_shared"
+    )
+    row.write_parquet(str(lacking / "first.parquet"))
+    # A field of another column is no column.
+    row.select("{region: region} as place, * exclude (region)").write_parquet(
+        str(lacking / "second.parquet")
+    )
     result = platform.dbt("build", "--vars", json.dumps(settings))
     assert result.returncode != 0
     assert message in " ".join(result.stdout.split())

@@ -287,19 +287,56 @@ def test_too_little_memory_leaves_what_is_served(project):
     result = project.dbt("build", OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
     assert result.returncode == 1
     assert "ran out of memory. Raise OTT_MEMORY_LIMIT (25MB)" in result.stdout
+    assert "ran out of disk" not in result.stdout
     assert "What was served before still is." in result.stdout
     assert served(project.releases) == before
 
 
-def test_a_full_temporary_folder_leaves_what_is_served(project, tmp_path):
+@pytest.fixture
+def greedy(project) -> Iterator[None]:
+    """A model before all others that sorts 70 MB, more than the memory of the test."""
+    model = project.root / "models" / "intermediate" / "greedy.sql"
+    model.write_text("""
+        select i, repeat(md5(cast(i as varchar)), 4) as filler
+        from range(500000) as numbers (i)
+        order by hash(i)
+    """)
+    source_days = model.with_name("int_source_days.sql")
+    sound = source_days.read_text()
+    source_days.write_text(f"-- depends_on: {{{{ ref('greedy') }}}}\n{sound}")
+    yield
+    source_days.write_text(sound)
+    model.unlink()
+
+
+LITTLE_MEMORY = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
+
+
+def test_a_limit_of_temporary_files_leaves_what_is_served(project, greedy, tmp_path):
     """What does not fit into the memory goes to disk, as much as is allowed."""
-    project.generate_events("--scenario", "realistic", "--events", "200000")
     before = served(project.releases)
-    limits = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1", "OTT_TEMP_PATH": str(tmp_path)}
-    result = project.dbt("build", "--exclude", "test_type:unit", OTT_TEMP_LIMIT="1MB", **limits)
+    result = project.dbt(
+        "build", OTT_TEMP_PATH=str(tmp_path / "spilled"), OTT_TEMP_LIMIT="1MB", **LITTLE_MEMORY
+    )
     assert result.returncode == 1
-    assert " ran out of " in result.stdout
+    assert "greedy ran out of disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)" in result.stdout
+    assert "ran out of memory" not in result.stdout
     assert served(project.releases) == before
+    result = project.dbt("run", "--select", "greedy", OTT_TEMP_LIMIT="1GB", **LITTLE_MEMORY)
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_full_disk_under_the_temporary_files_is_told(project, greedy, small_disk):
+    """As the limit, or where that is larger than the disk, as an error of the disk."""
+    for limits, message in (
+        ({}, "for temporary files. Raise OTT_TEMP_LIMIT (90 % of what is free there)"),
+        ({"OTT_TEMP_LIMIT": "1GB"}, "Make room for the work database (ott_build.duckdb) and its"),
+    ):
+        result = project.dbt(
+            "run", "--select", "greedy", OTT_TEMP_PATH=str(small_disk), **LITTLE_MEMORY, **limits
+        )
+        assert result.returncode == 1
+        assert re.search(rf"greedy ran out of disk.*{re.escape(message)}", result.stdout)
 
 
 def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):

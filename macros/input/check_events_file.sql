@@ -12,7 +12,7 @@
         {%- set lines = (start.rows[0]['content'] or '').lstrip('\ufeff').splitlines() -%}
         {%- set filled_lines = lines | select | list -%}
         {%- set header = filled_lines | first | default('', true) -%}
-        {%- set found = header.replace('"', '').split(',') -%}
+        {%- set found = csv_columns(header) -%}
         {%- set missing = raw_event_columns() | reject('in', found) | list -%}
         {%- set other_delimiter = [';', '\t', '|'] | select('in', header) | first -%}
         {%- if not header -%}

@@ -48,18 +48,25 @@
             ~ 'that dbt runs in. Mend the path; to read all files of a folder, end it in /*.' ~ format ~ '.'
         ) }}
     {%- endif -%}
-    {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, source_columns()) -%}
-    {%- set found = run_query('describe select * from ' ~ reader).columns[0].values() | list -%}
-    {#- Keys of JSON differ by case, too. -#}
-    {%- set known = found + ([] if format == 'json' else found | map('lower') | list) -%}
-    {%- set missing = [] -%}
-    {%- for column in source_columns() if column not in known and (format == 'json' or column | lower not in known) -%}
-        {%- do missing.append(column) -%}
-    {%- endfor -%}
-    {%- if missing -%}
-        {{ exceptions.raise_compiler_error(
-            path ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: ' ~ found | join(', ')
-            ~ '. Add them, or say in the var events_columns what they are called there.'
-        ) }}
+    {%- if format == 'parquet' -%}
+        {#- Read together, a file that lacks a column would have nulls there. -#}
+        {%- set columns_of_files = parquet_columns(path) -%}
+    {%- else -%}
+        {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, source_columns()) -%}
+        {%- set columns_of_files = {path: run_query('describe select * from ' ~ reader).columns[0].values() | list} -%}
     {%- endif -%}
+    {%- for file, found in columns_of_files.items() -%}
+        {#- Keys of JSON differ by case, too. -#}
+        {%- set known = found + ([] if format == 'json' else found | map('lower') | list) -%}
+        {%- set missing = [] -%}
+        {%- for column in source_columns() if column not in known and (format == 'json' or column | lower not in known) -%}
+            {%- do missing.append(column) -%}
+        {%- endfor -%}
+        {%- if missing -%}
+            {{ exceptions.raise_compiler_error(
+                file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: ' ~ found | join(', ')
+                ~ '. Add them, or say in the var events_columns what they are called there.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
 {% endmacro %}

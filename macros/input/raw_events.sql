@@ -21,5 +21,9 @@
 {% endmacro %}
 
 {% macro source_column(column) -%}
-    {{ adapter.quote(var('events_columns').get(column, column).replace('"', '""')) }}
+    {{ quoted_name(var('events_columns').get(column, column)) }}
+{%- endmacro %}
+
+{% macro quoted_name(name) -%}
+    {{ adapter.quote(name.replace('"', '""')) }}
 {%- endmacro %}

@@ -17,7 +17,12 @@
             ~ 'that dbt runs in. Mend the path.'
         ) }}
     {%- endif -%}
-    {%- do run_query(
-        'attach if not exists ' ~ location ~ ' as ' ~ name ~ ' (read_only)'
-    ) -%}
+    {%- set problem = run_query(
+        'select attach_read_only(' ~ location ~ ", '" ~ name ~ "')"
+    ).rows[0][0] -%}
+    {%- if problem -%}
+        {{ exceptions.raise_compiler_error(
+            'The database ' ~ database ~ ', which the var events_source names, ' ~ problem
+        ) }}
+    {%- endif -%}
 {% endmacro %}

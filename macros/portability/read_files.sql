@@ -13,7 +13,7 @@
     {%- else -%}
         {%- set types = [] -%}
         {%- for column in columns -%}
-            {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
+            {%- do types.append(quoted_name(column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
         {{- return('read_json(' ~ location ~ ', hive_partitioning = false, columns = {' ~ types | join(', ') ~ '})') -}}
     {%- endif -%}
@@ -35,8 +35,8 @@
             ~ " escape = '', columns = {line: 'VARCHAR'}) limit 1"
         ).rows -%}
         {%- set header = (first_lines[0][0] if first_lines else '') | default('', true) -%}
-        {%- set header = header.lstrip('\ufeff').replace('"', '') -%}
-        {%- set found = header.lower().split(',') -%}
+        {%- set header = header.lstrip('\ufeff') -%}
+        {%- set found = csv_columns(header.lower()) -%}
         {%- set missing = [] -%}
         {%- for column in columns if column | lower not in found -%}
             {%- do missing.append(column) -%}
@@ -52,13 +52,13 @@
     {%- endfor -%}
     {%- set selected = [] -%}
     {%- for column in columns -%}
-        {%- do selected.append(adapter.quote(column)) -%}
+        {%- do selected.append(quoted_name(column)) -%}
     {%- endfor -%}
     {%- set queries = [] -%}
     {%- for header, files in files_of_headers.items() -%}
         {%- set types = [] -%}
-        {%- for column in header.split(',') -%}
-            {%- do types.append(adapter.quote(column) ~ ": 'VARCHAR'") -%}
+        {%- for column in csv_columns(header) -%}
+            {%- do types.append(quoted_name(column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
         {%- do queries.append(
             'select ' ~ selected | join(', ') ~ ' from read_csv([' ~ files | join(', ') ~ '], header = true, hive_partitioning = false, ' ~ form
@@ -66,6 +66,27 @@
         ) -%}
     {%- endfor -%}
     {{- return('(' ~ queries | join(' union all ') ~ ')') -}}
+{% endmacro %}
+
+{#- The columns of Parquet files, by file; of files that have the same ones, only one is there. -#}
+{% macro parquet_columns(path) %}
+    {%- set schemas = run_query(
+        'select min(file_name), elements from ('
+        ~ 'select file_name, to_json(list({name: name, children: num_children} order by column_id)) as elements'
+        ~ ' from parquet_schema(' ~ dbt.string_literal(dbt.escape_single_quotes(path)) ~ ')'
+        ~ ' group by file_name) group by elements order by all'
+    ) -%}
+    {%- set columns_of_files = {} -%}
+    {%- for file, elements in schemas.rows -%}
+        {#- First comes the root, and after each column the fields within it. -#}
+        {%- set names, fields = [], namespace(left=0) -%}
+        {%- for element in fromjson(elements)[1:] -%}
+            {%- if not fields.left -%}{%- do names.append(element.name) -%}{%- endif -%}
+            {%- set fields.left = [fields.left - 1, 0] | max + (element.children or 0) -%}
+        {%- endfor -%}
+        {%- do columns_of_files.update({file: names}) -%}
+    {%- endfor -%}
+    {{- return(columns_of_files) -}}
 {% endmacro %}
 
 {#- Every machine of the cluster reads the files by itself, so the path must be good on all of them. -#}

@@ -43,7 +43,13 @@
     {%- set reasons = [] -%}
     {%- for result in results if result.status in ['error', 'fail'] and not reasons -%}
         {%- set message = result.message or '' -%}
-        {%- if 'No space left on device' in message or 'max_temp_directory_size' in message or 'temp_directory' in message -%}
+        {%- if 'max_temp_directory_size' in message -%}
+            {%- do reasons.append(
+                result.node.name ~ ' ran out of disk for temporary files. Raise OTT_TEMP_LIMIT ('
+                ~ env_var('OTT_TEMP_LIMIT', '90 % of what is free there')
+                ~ '), make room or move them with OTT_TEMP_PATH, or raise OTT_MEMORY_LIMIT, which needs fewer'
+            ) -%}
+        {%- elif 'No space left on device' in message -%}
             {%- do reasons.append(
                 result.node.name ~ ' ran out of disk. Make room for the work database ('
                 ~ env_var('OTT_DATABASE_PATH', 'ott_build.duckdb')
