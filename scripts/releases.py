@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from hashlib import file_digest
+from functools import reduce
+from hashlib import file_digest, md5
 from pathlib import Path
 
 import duckdb
@@ -27,10 +28,21 @@ CURRENT = "current"
 # Every DuckDB since 1.0 reads it.
 STORAGE_VERSION = "v1.0.0"
 KEPT_RELEASES = 3
+# Of the manifest. Those without one have checksums of another kind.
+FORMAT = 2
 # Name of the new file in the build's connection, unlike that of any work database.
 COPY = "ott_release_copy"
 # Folders of a release that is not there yet, or on its way out; a killed run leaves them behind.
 BUILDING, REMOVING = ".building-", ".removing-"
+# SQL of the whole number that a checksum makes of a value, by its type; others it takes as text.
+INTEGERS = "BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT"
+AS_NUMBER = {
+    **dict.fromkeys(INTEGERS.split(), "{0}"),
+    "DOUBLE": "cast(cast({0} as bit) as bigint)",
+    "DATE": "{0} - date '1970-01-01'",
+    # Infinite moments have no microseconds.
+    "TIMESTAMP": "coalesce(epoch_us({0}), md5_number_lower(cast({0} as varchar)))",
+}
 
 
 class ReleaseError(Exception):
@@ -71,8 +83,8 @@ def read_manifest(release: Path) -> dict:
 def verify(release: Path) -> dict:
     """Hold a release against its manifest, and return the manifest.
 
-    Compares the database file's SHA-256, and the rows and the checksum of every mart. Raises
-    ReleaseError with all that differs.
+    Compares the database file's SHA-256, and the rows and, but for a manifest of another format,
+    the checksum of every mart. Raises ReleaseError with all that differs.
     """
     manifest = read_manifest(release)
     database = release / DATABASE
@@ -84,6 +96,7 @@ def verify(release: Path) -> dict:
         reason = str(error).splitlines()[0]
         raise ReleaseError(f"{database} cannot be read: {reason}") from None
     expected = manifest["marts"]
+    same_format = manifest.get("format") == FORMAT
     problems = [f"{mart} is missing" for mart in sorted(expected.keys() - found.keys())]
     problems += [
         f"{mart} is not in the manifest" for mart in sorted(found.keys() - expected.keys())
@@ -91,10 +104,10 @@ def verify(release: Path) -> dict:
     for mart in sorted(expected.keys() & found.keys()):
         if found[mart]["rows"] != expected[mart]["rows"]:
             problems.append(f"{mart} has {found[mart]['rows']} rows, not {expected[mart]['rows']}")
-        elif found[mart]["checksum"] != expected[mart]["checksum"]:
+        elif same_format and found[mart]["checksum"] != expected[mart]["checksum"]:
             problems.append(f"{mart} has other values")
     if not problems and digest != manifest["database"]["sha256"]:
-        problems.append("the file has changed, but no value in a mart")
+        problems.append("the file has changed" + ", but no value in a mart" * same_format)
     if problems:
         raise ReleaseError(
             f"{release} does not match its manifest: {'; '.join(problems)}. "
@@ -136,7 +149,7 @@ def find_release(folder: Path, name: str | None) -> Path:
 def publish(
     connection: duckdb.DuckDBPyConnection, folder: Path, marts: list[str], about: dict
 ) -> Path:
-    """Copy marts into a new release, verify it, serve it, and return its folder.
+    """Copy marts into a new release, check the copy, serve it, and return its folder.
 
     `connection` is one of the work database that holds `marts` in its schema `marts`; `about` goes
     into the manifest. Raises ReleaseError, and leaves what is served as it was, when the copy
@@ -151,10 +164,10 @@ def publish(
             building = folder / (BUILDING + name)
             building.mkdir()
             try:
-                copied = copy_marts(connection, marts, building / DATABASE)
-                write_manifest(building, name, created_at, copied, about)
+                originals = copy_marts(connection, marts, building / DATABASE)
+                copies = check_copies(connection, originals, building / DATABASE)
+                write_manifest(building, name, created_at, copies, about)
                 make_durable(building)
-                verify(building)
                 release = building.rename(folder / name)
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
@@ -201,8 +214,8 @@ def unused_name(folder: Path, created_at: datetime) -> str:
 
 def copy_marts(
     connection: duckdb.DuckDBPyConnection, marts: list[str], database: Path
-) -> dict[str, dict]:
-    """Copy marts with their comments into a new database file; return rows and checksum of each."""
+) -> dict[str, tuple]:
+    """Copy marts with their comments into a new database file; fingerprint the originals."""
     source = connection.execute("select current_database()").fetchone()[0]
     connection.execute(
         f"attach {text(str(database))} as {COPY}"
@@ -219,7 +232,9 @@ def copy_marts(
             )
         for statement in comments(connection, source, marts):
             connection.execute(statement)
-        copied = measure_marts(connection, marts)
+        originals = {
+            mart: fingerprint(connection, f"{name(source)}.marts.{name(mart)}") for mart in marts
+        }
         connection.execute("commit")
     except BaseException:
         # Some errors have ended the transaction already.
@@ -229,7 +244,45 @@ def copy_marts(
     finally:
         # Writes everything into the file and removes its log.
         connection.execute(f"detach {COPY}")
-    return copied
+    return originals
+
+
+def check_copies(
+    connection: duckdb.DuckDBPyConnection, originals: dict[str, tuple], database: Path
+) -> dict[str, dict]:
+    """Hold the marts of a database file against the fingerprints of their originals.
+
+    Reads the file anew, with the memory and the version of DuckDB that read the originals. Returns
+    rows and checksum of each mart; raises ReleaseError with those that differ.
+    """
+    connection.execute(f"attach {text(str(database))} as {COPY} (read_only)")
+    try:
+        differing = [
+            mart
+            for mart, original in originals.items()
+            if fingerprint(connection, f"{COPY}.marts.{name(mart)}") != original
+        ]
+        if differing:
+            raise ReleaseError(
+                f"The copy differs from the work database in {', '.join(differing)}; build again."
+            )
+        return measure_marts(connection, list(originals), f"{COPY}.marts")
+    finally:
+        connection.execute(f"detach {COPY}")
+
+
+def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple:
+    """Return columns and types, number of rows, and the sum of DuckDB's hash of each row.
+
+    Fast, but only to be compared within one version of DuckDB, whose hash is its own affair.
+    """
+    columns = connection.execute(f"describe {relation}").fetchall()
+    # The constant, because a hash mixes all values but the last.
+    values = ", ".join([*(name(column[0]) for column in columns), "0"])
+    rows, total = connection.execute(
+        f"select count(*), sum(hash({values})) from {relation}"
+    ).fetchone()
+    return [column[:2] for column in columns], rows, total
 
 
 def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> Iterator[str]:
@@ -260,25 +313,60 @@ def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def measure_marts(connection: duckdb.DuckDBPyConnection, marts: list[str]) -> dict[str, dict]:
+def measure_marts(
+    connection: duckdb.DuckDBPyConnection, marts: list[str], schema: str = "marts"
+) -> dict[str, dict]:
     """Return for each mart its number of rows and a checksum of its values, whatever their order.
 
-    The checksum is the sum of a hash of each row's values as text, so that every version of DuckDB
-    finds the same.
+    Every version of DuckDB finds the same checksum; see checksum_query.
     """
     measured = {}
     for mart in marts:
-        relation = f"marts.{name(mart)}"
+        relation = f"{schema}.{name(mart)}"
         columns = connection.execute(f"describe {relation}").fetchall()
-        values = ", ".join(
-            f"coalesce(cast({name(column[0])} as varchar), chr(30))" for column in columns
-        )
-        rows, checksum = connection.execute(
-            f"select count(*), sum(cast(md5_number_lower(concat_ws(chr(31), {values})) as hugeint))"
-            f" from {relation}"
-        ).fetchone()
-        measured[mart] = {"rows": rows, "checksum": str(checksum or 0)}
+        rows, checksum = connection.execute(checksum_query(relation, columns)).fetchone()
+        measured[mart] = {"rows": rows, "checksum": str(checksum)}
     return measured
+
+
+def checksum_query(relation: str, columns: list[tuple]) -> str:
+    """Return the query for the number of rows and the checksum of a relation.
+
+    `columns` begin with name and type. The checksum is made of MD5 and whole numbers only, because
+    DuckDB's own hash changes with its version. MD5 is slow and most texts occur many times, so rows
+    with the same texts are taken together: MD5 of the texts, the number of these rows and a sum of
+    a hash of each row's numbers; and all that summed up.
+
+    The hash: each number times a constant of its column (62 bits, odd; a missing number counts as
+    2^64, which none is), these joined by xor, folded to 62 bits and squared, so that it matters
+    which numbers share a row.
+    """
+    texts, numbers = [], ["0::hugeint"]
+    for column, kind, *_ in columns:
+        if kind in AS_NUMBER:
+            number = AS_NUMBER[kind].format(name(column))
+            factor = int.from_bytes(md5(column.encode()).digest()[:8]) >> 2 | 1
+            numbers.append(f"{factor} * coalesce(cast({number} as hugeint), {2**64})")
+        else:
+            texts.append(f"coalesce(cast({name(column)} as varchar), chr(30)) as text_{len(texts)}")
+    keys = "".join(f"text_{index}, " for index in range(len(texts)))
+    row = reduce("xor({}, {})".format, numbers)
+    values = ", ".join([*texts, f"{row} as number"])
+    return f"""
+        select
+            cast(coalesce(sum(row_count), 0) as bigint),
+            coalesce(sum(cast(
+                md5_number_lower(concat_ws(chr(31), {keys} row_count, total)) as hugeint
+            )), 0)
+        from (
+            select {keys} count(*) as row_count, sum((folded * folded) >> 32) as total
+            from (
+                select {keys} xor(number, number >> 62) & {2**62 - 1} as folded
+                from (select {values} from {relation})
+            )
+            group by all
+        )
+    """
 
 
 def write_manifest(
@@ -287,6 +375,7 @@ def write_manifest(
     """Write what the release holds and where it comes from."""
     database = building / DATABASE
     manifest = {
+        "format": FORMAT,
         "release": release,
         "created_at": created_at.isoformat(timespec="seconds"),
         "git_commit": git_commit(),

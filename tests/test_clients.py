@@ -14,6 +14,8 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+import releases
+from conftest import clean_environment
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -209,6 +211,23 @@ def test_duckdb_for_python_gives_the_same_answers(release_file, expected, pip_in
     assert answer["version"] == version
     assert_same(answer["answers"], expected)
     assert_refused(answer["refusal"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", DUCKDB_VERSIONS)
+def test_every_duckdb_finds_the_checksums_of_the_manifest(release_file, pip_install, version):
+    packages = pip_install(f"duckdb=={version}")
+    result = subprocess.run(
+        [sys.executable, releases.__file__, "verify"],
+        env={
+            **clean_environment(),
+            "PYTHONPATH": str(packages),
+            "OTT_RELEASE_PATH": str(release_file.parent.parent),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.endswith("matches its manifest.\n"), result.stderr
 
 
 @pytest.mark.slow

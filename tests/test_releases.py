@@ -128,25 +128,73 @@ def test_a_folder_behind_a_link_is_like_any_other(folder, tmp_path):
     assert command(tmp_path / "link", "list").stdout.startswith("*")
 
 
-def test_checksums_follow_values_not_the_order_of_rows():
+def checksum(values: str) -> str:
+    """The checksum of a mart of these rows with two columns."""
     with duckdb.connect() as connection:
         connection.execute("create schema marts")
+        connection.execute(f"create table marts.t as from (values {values}) as t (a, b)")
+        return releases.measure_marts(connection, ["t"])["t"]["checksum"]
 
-        def checksum(rows: str) -> str:
-            connection.execute(
-                f"create or replace table marts.t as from (values {rows}) as t (a, b)"
-            )
-            return releases.measure_marts(connection, ["t"])["t"]["checksum"]
 
-        base = checksum("(1, 'x'), (2, null)")
-        assert checksum("(2, null), (1, 'x')") == base
-        others = [
-            "(1, 'x'), (2, '')",
-            "(1, 'x')",
-            "(1, 'x'), (2, null), (2, null)",
-            "(1, null), (2, 'x')",
-        ]
-        assert len({base, *map(checksum, others)}) == 5
+@pytest.mark.parametrize(
+    ("rows", "others"),
+    [
+        (["(1, 'x')", "(2, null)"], ["(2, '')", "(2, null), (2, null)"]),
+        (["(1, 2)", "(2, 1)"], ["(2, 2)", "(1, 1)", "(-2, 1)", "(null, 1)", "(2, null)"]),
+        (["(1e0, false)", "(2e0, null)"], ["(-2e0, null)", "(2e0, false)", "('nan', null)"]),
+        (
+            ["(date '2026-01-01', 'x')", "(date 'infinity', 'x')"],
+            ["(null, 'x')", "('-infinity', 'x')", "('2026-01-02', 'x')"],
+        ),
+        (
+            ["(timestamp '2026-01-01', 'x')", "(timestamp 'infinity', 'x')"],
+            ["(null, 'x')", "('-infinity', 'x')", "('2026-01-01 00:00:00.000001', 'x')"],
+        ),
+        (["('x', 'y')", "('y', 'x')"], ["('x', 'x')", "('y', 'y')", "('xy', '')"]),
+        (["([1], 1.5)", "([2], 1.5)"], ["([2, 1], 1.5)", "([2], 1.4)", "([3], 1.5)"]),
+    ],
+)
+def test_checksums_follow_values_not_the_order_of_rows(rows, others):
+    first, second = rows
+    base = checksum(f"{first}, {second}")
+    assert checksum(f"{second}, {first}") == base
+    found = {base, checksum(first), *(checksum(f"{first}, {other}") for other in others)}
+    assert len(found) == 2 + len(others)
+
+
+@pytest.mark.parametrize(
+    ("rows", "swapped"),
+    [
+        ("(1, 10), (2, 20)", "(1, 20), (2, 10)"),
+        ("(1, 'x'), (2, 'y')", "(1, 'y'), (2, 'x')"),
+        ("(1, null), (null, 1)", "(1, 1), (null, null)"),
+        ("(0, false), (1, true)", "(0, true), (1, false)"),
+        ("('x', 'y'), ('z', 'w')", "('x', 'w'), ('z', 'y')"),
+    ],
+)
+def test_checksums_follow_which_values_share_a_row(rows, swapped):
+    assert checksum(rows) != checksum(swapped)
+
+
+def test_checksums_are_those_of_every_version_of_duckdb():
+    with duckdb.connect() as connection:
+        connection.execute("create schema marts")
+        connection.execute("""
+            create table marts.t as
+            select
+                i - 500 as integer_number,
+                (i - 500) / 7e0 as float_number,
+                cast(['nan', '-infinity', '-0.0', '1e300'][i % 4 + 1] as double) as rare,
+                if(i % 3 = 0, null, i % 2 = 0) as truth,
+                if(i = 8, '5000000-01-01', date '1969-06-01' + cast(i as integer)) as day,
+                if(i = 9, 'infinity', timestamp '1969-12-31' + to_minutes(i)) as moment,
+                if(i % 5 = 0, null, 'tëxt ' || i % 11) as words,
+                cast(i as decimal(9, 2)) as fraction,
+                cast(if(i = 7, 18446744073709551615, i) as ubigint) as large
+            from range(1000) as t (i)
+        """)
+        measured = releases.measure_marts(connection, ["t"])
+    assert measured == {"t": {"rows": 1000, "checksum": "9371647183453222889787"}}
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +230,35 @@ def test_a_part_of_a_build_publishes_nothing_and_says_so(arguments, reason, part
     assert reason in message
     assert message.endswith(f"Still served: release {served}.")
     assert sorted(part_project.releases.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update marts.fct_compliance_events set user_age = user_age + 1 where event_id = 17",
+        "update marts.fct_compliance_events set region = null where event_id = 17",
+        "delete from marts.fct_compliance_events where event_id = 17",
+        "alter table marts.fct_compliance_events alter user_age type integer",
+    ],
+)
+def test_a_copy_that_differs_is_not_served(damage, folder, publish, monkeypatch):
+    before = releases.current_release(folder)
+    copy_marts = releases.copy_marts
+
+    def copy_and_damage(connection, marts, database):
+        originals = copy_marts(connection, marts, database)
+        with duckdb.connect(database) as copy:
+            copy.execute(damage)
+        return originals
+
+    monkeypatch.setattr(releases, "copy_marts", copy_and_damage)
+    with pytest.raises(releases.ReleaseError, match=r"differs .* in fct_compliance_events; build"):
+        publish()
+    assert releases.current_release(folder) == before
+    assert releases.list_releases(folder) == [before]
+    assert not list(folder.glob(".building-*"))
+    monkeypatch.undo()
+    assert publish() == releases.current_release(folder).name
 
 
 # --- Keeping, verifying, rolling back ------------------------------------------------------------
@@ -243,6 +320,23 @@ def test_verify_names_what_differs(folder, damage, message):
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_verify_holds_releases_of_another_format_against_their_file(folder):
+    release = releases.current_release(folder)
+    manifest = releases.read_manifest(release)
+    del manifest["format"]
+    for measure in manifest["marts"].values():
+        measure["checksum"] = "1"
+    (release / "manifest.json").chmod(0o644)
+    (release / "manifest.json").write_text(json.dumps(manifest))
+    assert command(folder, "verify").returncode == 0
+    (release / "ott_compliance.duckdb").chmod(0o644)
+    with duckdb.connect(release / "ott_compliance.duckdb") as connection:
+        connection.execute("update marts.compliance_by_region set events = events + 1")
+    result = command(folder, "verify")
+    assert result.returncode == 1
+    assert "does not match its manifest: the file has changed. " in result.stderr
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "ott_compliance.duckdb"])
