@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 
 import duckdb
 import numpy as np
@@ -325,17 +325,6 @@ CORRELATIONS = table(
     ],
 )
 
-# Columns of one value, of few values (ties), and of many, far from zero and far apart.
-PAIRS = pd.DataFrame(
-    {
-        "constant": 3.0,
-        "ties": DRAWS.integers(0, 3, 400),
-        "many": DRAWS.normal(size=400),
-        "far": 1e3 + DRAWS.normal(size=400),
-        "skewed": DRAWS.lognormal(0, 5, 400),
-    }
-)
-
 POWERS = table(
     "tail power degrees_of_freedom",
     product((0.05, 0.05 / 8, 0.001), (0.5, 0.8, 0.95), (1, 2, 4, 5, 23, 30, 365, 5000)),
@@ -458,12 +447,6 @@ GRIDS = {
         " deviates as (select *, {{ correlation_normal_deviate('minus_log', 'n') }} as deviate"
         " from logarithms) select *, {{ normal_two_sided_p('deviate') }} as p_value from deviates",
     ),
-    "pairs": (
-        PAIRS,
-        "with numbered as (select * from {arguments}),"
-        " {{ average_rank_ctes('numbered', " + repr(list(PAIRS)) + ") }}"
-        " {{ correlate_pairs('ranked', " + repr(list(PAIRS)) + ") }}",
-    ),
     "powers": (
         POWERS,
         "with critical as (select *, {{ chi_square_quantile('z', 'degrees_of_freedom') }}"
@@ -521,7 +504,7 @@ def grid(new_project) -> Callable[[str], pd.DataFrame]:
         with project.connect() as connection:
             rows = connection.sql(f"select * from grid.grid_{name}").df()
         # No argument may get lost.
-        assert name == "pairs" or len(rows) == len(GRIDS[name][0])
+        assert len(rows) == len(GRIDS[name][0])
         return rows
 
     return read
@@ -667,24 +650,6 @@ def test_shrinkage(grid, case):
     assert_agree(rows["shrunk_rate"], rates, where=rows)
     overall = rows["violation_events"].sum() / rows["events"].sum()
     assert_agree(rows["overall_rate"], [overall] * len(rows))
-
-
-def test_correlations_of_pairs(grid):
-    rows = grid("pairs")
-    expected = pd.DataFrame(
-        [
-            # A constant has no correlation.
-            (x, y, np.nan, np.nan)
-            if x == "constant"
-            else (x, y, PAIRS[x].corr(PAIRS[y]), PAIRS[x].corr(PAIRS[y], method="spearman"))
-            for x, y in combinations(PAIRS, 2)
-        ],
-        columns=["metric_x", "metric_y", "pearson", "spearman"],
-    )
-    rows = expected[["metric_x", "metric_y"]].merge(rows, validate="one_to_one")
-    assert len(rows) == len(expected) and (rows["events"] == len(PAIRS)).all()
-    assert_agree(rows["pearson"], expected["pearson"], where=rows)
-    assert_agree(rows["spearman"], expected["spearman"], where=rows)
 
 
 # Hill's expansion is asymptotic: below 5,000 the bounds are the errors that were measured, rounded

@@ -10,7 +10,9 @@ with days as (
 ),
 
 counts as (
-    {%- for metric in ['session_duration_minutes', 'concurrent_streams', 'user_age'] %}
+    {%- for metric in [
+        'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
+    ] %}
         select
             '{{ metric }}' as metric,
             cast({{ metric }} as double) as metric_value,

@@ -1,35 +1,140 @@
 {% set metrics = [
     'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
 ] %}
+{# All but the duration have few values. #}
+{% set metrics_of_few_values = metrics | reject('equalto', 'session_duration_minutes') | list %}
 
-with events as (
-    select * from {{ ref('int_accepted_events') }}
+with value_counts as (
+    select * from {{ ref('int_value_counts') }}
 ),
 
-measured as (
+-- Ties have their average rank.
+ranked_values as (
     select
-        case when is_violation then 1 else 0 end as is_violation,
-        session_duration_minutes,
-        concurrent_streams,
-        user_age,
-        event_hour
-    from events
+        metric,
+        metric_value,
+        events,
+        events_up_to_value - (events - 1) / 2.0 as value_rank,
+        sum(events * metric_value) over (partition by metric) / events_of_metric as mean_value,
+        (events_of_metric + 1) / 2.0 as mean_rank
+    from value_counts
 ),
 
-{{ average_rank_ctes('measured', metrics) }},
+deviations as (
+    select
+        metric,
+        metric_value,
+        events,
+        metric_value - mean_value as value_deviation,
+        value_rank - mean_rank as rank_deviation
+    from ranked_values
+),
+
+-- Null where a metric does not vary; rounded, its deviations may not be zero.
+spreads as (
+    select
+        metric,
+        case when count(*) > 1 then sum(events * value_deviation * value_deviation) end
+            as value_squares,
+        case when count(*) > 1 then sum(events * rank_deviation * rank_deviation) end
+            as rank_squares
+    from deviations
+    group by metric
+),
+
+-- Events alike in all but the duration count together, with the mean of its deviations.
+combinations as (
+    select
+        {{ metrics_of_few_values | join(',\n        ') }},
+        row_number() over (order by {{ metrics_of_few_values | join(', ') }}) as combination,
+        count(*) as events,
+        avg(durations.value_deviation) as value_deviation,
+        avg(durations.rank_deviation) as rank_deviation
+    from {{ ref('int_accepted_events') }} as accepted_events
+    inner join deviations as durations
+        on
+            durations.metric = 'session_duration_minutes'
+            and accepted_events.session_duration_minutes = durations.metric_value
+    group by {{ metrics_of_few_values | join(', ') }}
+),
+
+deviations_of_combinations as (
+    select
+        combination,
+        'session_duration_minutes' as metric,
+        events,
+        value_deviation,
+        rank_deviation
+    from combinations
+    {%- for metric in metrics_of_few_values %}
+    union all
+    select
+        combinations.combination,
+        deviations.metric,
+        combinations.events,
+        deviations.value_deviation,
+        deviations.rank_deviation
+    from combinations
+    inner join deviations
+        on
+            deviations.metric = '{{ metric }}'
+            and cast(combinations.{{ metric }} as double) = deviations.metric_value
+    {%- endfor %}
+),
 
 pairs as (
-    {{ correlate_pairs('ranked', metrics) }}
+    select *
+    from (
+        values
+        {%- for metric_x in metrics[:-1] %}
+        {%- set last_x = loop.last %}
+        {%- for metric_y in metrics[loop.index:] %}
+        ('{{ metric_x }}', '{{ metric_y }}'){{ ',' if not (last_x and loop.last) }}
+        {%- endfor %}
+        {%- endfor %}
+    ) as pairs (metric_x, metric_y)
+),
+
+products as (
+    select
+        pairs.metric_x,
+        pairs.metric_y,
+        cast(coalesce(sum(x.events), 0) as bigint) as events,
+        sum(x.events * x.value_deviation * y.value_deviation) as value_product,
+        sum(x.events * x.rank_deviation * y.rank_deviation) as rank_product
+    from pairs
+    left join deviations_of_combinations as x on pairs.metric_x = x.metric
+    left join deviations_of_combinations as y
+        on pairs.metric_y = y.metric and x.combination = y.combination
+    group by pairs.metric_x, pairs.metric_y
 ),
 
 -- One row a coefficient, because both go through the same long formulas.
+quotients as (
+    select
+        products.metric_x,
+        products.metric_y,
+        products.events,
+        kinds.kind,
+        case kinds.kind
+            when 'pearson' then products.value_product / sqrt(x.value_squares * y.value_squares)
+            else products.rank_product / sqrt(x.rank_squares * y.rank_squares)
+        end as quotient
+    from products
+    cross join (values ('pearson'), ('spearman')) as kinds (kind)
+    left join spreads as x on products.metric_x = x.metric
+    left join spreads as y on products.metric_y = y.metric
+),
+
+-- Rounded, a quotient could exceed 1.
 coefficients as (
     select
-        pairs.*,
-        kinds.kind,
-        case kinds.kind when 'pearson' then pairs.pearson else pairs.spearman end as coefficient
-    from pairs
-    cross join (values ('pearson'), ('spearman')) as kinds (kind)
+        metric_x,
+        metric_y,
+        events,
+        kind,
+        case when abs(quotient) > 1 then sign(quotient) else quotient end as coefficient
+    from quotients
 ),
 
 logarithms as (
@@ -58,12 +163,12 @@ correlations as (
         metric_x,
         metric_y,
         events,
-        pearson,
-        spearman,
+        max(case when kind = 'pearson' then coefficient end) as pearson,
+        max(case when kind = 'spearman' then coefficient end) as spearman,
         max(case when kind = 'pearson' then p_value end) as p_value,
         max(case when kind = 'spearman' then p_value end) as spearman_p_value
     from tested
-    group by metric_x, metric_y, events, pearson, spearman
+    group by metric_x, metric_y, events
 )
 
 select * from correlations
