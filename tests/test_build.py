@@ -232,11 +232,11 @@ def test_analyses_answer_the_notebook(built_project):
     assert [row[0] for row in answers["06_hours"] if row[-1]] == [22]
 
 
-def test_database_is_readable_by_older_clients(built_project):
+def test_the_locked_duckdb_opens_a_database_that_a_newer_one_wrote(built_project):
     with duckdb.connect() as connection:
         path = built_project.root / "ott_build.duckdb"
         connection.sql(f"attach '{path}' as built (read_only)")
         tags = connection.sql(
             "select tags from duckdb_databases() where database_name = 'built'"
         ).fetchall()[0][0]
-    assert tags["storage_version"].startswith("v1.0.0")
+    assert tags["storage_version"].startswith("v1.4.0")

@@ -4,20 +4,28 @@ with histogram as (
     select * from {{ model }}
 ),
 
+population_values as (
+    select
+        {{ column }} as value,
+        count(*) as copies
+    from {{ population }}
+    group by {{ column }}
+),
+
 -- Counted anew between the published edges, without the arithmetic of the model.
 recounted as (
     select
         histogram.bin_number,
-        count(population.{{ column }}) as frequency
+        coalesce(sum(population_values.copies), 0) as frequency
     from histogram
-    left join {{ population }} as population
+    left join population_values
         on
-            population.{{ column }} >= histogram.bin_start
+            population_values.value >= histogram.bin_start
             and (
-                population.{{ column }} < histogram.bin_end
+                population_values.value < histogram.bin_end
                 or (
                     histogram.bin_number = {{ bins }}
-                    and population.{{ column }} <= histogram.bin_end
+                    and population_values.value <= histogram.bin_end
                 )
             )
     group by histogram.bin_number
