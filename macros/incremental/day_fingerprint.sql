@@ -7,11 +7,11 @@
 {%- endmacro %}
 
 {#- Aggregate over the staged rows of a day: text that changes when any of them does. -#}
-{% macro rows_checksum() -%}
+{% macro rows_checksum(prefix='') -%}
     concat_ws(
         ' ',
-        {{ checksum(raw_event_columns('raw_')) }},
+        {{ checksum(raw_event_columns(prefix ~ 'raw_')) }},
         -- What lies in the future today will not tomorrow.
-        {{ as_text('count(*) filter (where occurred_at > ' ~ latest_timestamp() ~ ')') }}
+        {{ as_text('count(*) filter (where ' ~ prefix ~ 'occurred_at > ' ~ latest_timestamp() ~ ')') }}
     )
 {%- endmacro %}

@@ -17,3 +17,12 @@
     {%- endfor -%}
     {{- return(names) -}}
 {% endmacro %}
+
+{#- Those of the staged events: what was read, the day, and what it was read from. -#}
+{% macro staged_event_columns(prefix='') %}
+    {%- set names = [] -%}
+    {%- for column in raw_event_columns() -%}
+        {%- do names.append(prefix ~ {'timestamp': 'occurred_at'}.get(column, column)) -%}
+    {%- endfor -%}
+    {{- return(names + [prefix ~ 'source_date'] + raw_event_columns(prefix ~ 'raw_')) -}}
+{% endmacro %}

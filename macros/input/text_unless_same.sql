@@ -5,7 +5,10 @@
     case when {{ value }} is null then {{ as_text(raw) }} end
     {%- else -%}
     {#- As nullif would, in a fifth of the time. -#}
-    case when {{ as_text(raw) }} is distinct from {{ as_text(value) }} then {{ as_text(raw) }} end
+    case
+        when {{ as_text(raw) }} <> {{ as_text(value) }} or {{ value }} is null
+            then {{ as_text(raw) }}
+    end
     {%- endif -%}
 {%- endmacro %}
 

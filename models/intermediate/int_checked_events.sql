@@ -6,10 +6,6 @@
 ) }}
 
 {% set types = column_types(ref('stg_compliance_events')) %}
-{% set columns = ([
-    'event_id', 'occurred_at', 'user_id', 'region', 'regulation', 'event_type', 'status', 'user_age',
-    'session_duration_minutes', 'concurrent_streams', 'data_shared', 'source_date'
-] + raw_event_columns('raw_')) | join(',\n        ') %}
 {% set reason_columns = raw_event_columns('reasons.') | join('_reason, ') ~ '_reason' %}
 
 with days as (
@@ -19,11 +15,11 @@ with days as (
 -- Taken again with the rows: a source that changes meanwhile must not pass for what it was.
 rows_of_days as (
     select
-        source_date,
-        {{ rows_checksum() }} as rows_checksum
-    from {{ ref('stg_compliance_events') }}
-    where source_date in (select source_date from days)
-    group by source_date
+        events.source_date,
+        {{ rows_checksum('events.') }} as rows_checksum
+    from {{ ref('stg_compliance_events') }} as events
+    inner join days on events.source_date = days.source_date
+    group by events.source_date
 ),
 
 read_days as (
@@ -41,21 +37,21 @@ repeated_events as (
 ),
 
 repeated_ids as (
-    select distinct event_id as repeated_id from repeated_events
+    select distinct event_id from repeated_events
 ),
 
 -- Of exact copies, one row is kept.
 distinct_events as (
     select
-        {{ columns }},
+        {{ staged_event_columns('events.') | join(',\n        ') }},
         1 as copies,
         1 as versions
-    from {{ ref('stg_compliance_events') }}
-    left join repeated_ids on event_id = repeated_id
-    where repeated_id is null
+    from {{ ref('stg_compliance_events') }} as events
+    left join repeated_ids on events.event_id = repeated_ids.event_id
+    where repeated_ids.event_id is null
     union all
     select
-        {{ columns }},
+        {{ staged_event_columns() | join(',\n        ') }},
         copies,
         versions
     from repeated_events

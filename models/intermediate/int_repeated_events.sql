@@ -9,11 +9,11 @@ with repeated_ids as (
 
 distinct_rows as (
     select
-        events.*,
+        {{ staged_event_columns('events.') | join(',\n        ') }},
         count(*) as copies
     from {{ ref('stg_compliance_events') }} as events
     inner join repeated_ids on events.event_id = repeated_ids.event_id
-    group by all
+    group by {{ staged_event_columns('events.') | join(', ') }}
 ),
 
 repeated as (

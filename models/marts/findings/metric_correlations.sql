@@ -67,32 +67,31 @@ deviations_of_combinations as (
         rank_deviation
     from combinations
     {%- for metric in metrics_of_few_values %}
-    union all
-    select
-        combinations.combination,
-        deviations.metric,
-        combinations.events,
-        deviations.value_deviation,
-        deviations.rank_deviation
-    from combinations
-    inner join deviations
-        on
-            deviations.metric = '{{ metric }}'
-            and cast(combinations.{{ metric }} as double) = deviations.metric_value
+
+        union all
+
+        select
+            combinations.combination,
+            deviations.metric,
+            combinations.events,
+            deviations.value_deviation,
+            deviations.rank_deviation
+        from combinations
+        inner join deviations
+            on
+                deviations.metric = '{{ metric }}'
+                and cast(combinations.{{ metric }} as double) = deviations.metric_value
     {%- endfor %}
 ),
 
 pairs as (
-    select *
-    from (
-        values
-        {%- for metric_x in metrics[:-1] %}
-        {%- set last_x = loop.last %}
+    {%- for metric_x in metrics[:-1] %}
+        {%- set is_first = loop.first %}
         {%- for metric_y in metrics[loop.index:] %}
-        ('{{ metric_x }}', '{{ metric_y }}'){{ ',' if not (last_x and loop.last) }}
+            {{- ' union all' if not (is_first and loop.first) }}
+            select '{{ metric_x }}' as metric_x, '{{ metric_y }}' as metric_y
         {%- endfor %}
-        {%- endfor %}
-    ) as pairs (metric_x, metric_y)
+    {%- endfor %}
 ),
 
 products as (
