@@ -9,17 +9,37 @@ with days as (
     {{ missing_days(ref('int_accepted_days')) }}
 ),
 
+{#- Two passes over the events for all dimensions: the columns of one have few values together. -#}
+{% set passes = {
+    'by_place_and_hour': ['region', 'regulation', 'event_hour'],
+    'by_kind': ['event_type', 'data_shared', 'concurrent_streams'],
+} %}
+{%- for counts, columns in passes.items() %}
+    {{ counts }} as (
+        select
+            {{ columns | join(',\n        ') }},
+            event_date,
+            count(*) as events,
+            count(*) filter (where status = 'compliant') as compliant_events,
+            count(*) filter (where status = 'warning') as warning_events,
+            count(*) filter (where status = 'violation') as violation_events
+        from ({{ events_of_days() }}) as events
+        group by {{ columns | join(', ') }}, event_date
+    ),
+
+{% endfor -%}
+
 counts as (
     {%- for dimension, parts in tested_dimensions().items() %}
         select
             '{{ dimension }}' as dimension,
             {{ parts.member }} as member,
-            count(*) as events,
-            count(*) filter (where status = 'compliant') as compliant_events,
-            count(*) filter (where status = 'warning') as warning_events,
-            count(*) filter (where status = 'violation') as violation_events,
+            sum(events) as events,
+            sum(compliant_events) as compliant_events,
+            sum(warning_events) as warning_events,
+            sum(violation_events) as violation_events,
             event_date
-        from ({{ events_of_days() }}) as events
+        from {{ 'by_kind' if parts.columns in passes.by_kind else 'by_place_and_hour' }}
         group by {{ parts.columns }}, event_date
 
         {% if not loop.last %}union all{% endif %}
@@ -30,10 +50,10 @@ fingerprinted as (
     select
         counts.dimension,
         counts.member,
-        counts.events,
-        counts.compliant_events,
-        counts.warning_events,
-        counts.violation_events,
+        cast(counts.events as bigint) as events,
+        cast(counts.compliant_events as bigint) as compliant_events,
+        cast(counts.warning_events as bigint) as warning_events,
+        cast(counts.violation_events as bigint) as violation_events,
         days.fingerprint,
         counts.event_date
     from counts

@@ -1124,124 +1124,127 @@ select
 from tested
 cross join constants;
 
--- Ranks by distinct value, with ties at their average.
-create temp table metric_ranks as
+-- Deviations of the durations and of their ranks, with ties at their average, by distinct value.
+create temp table duration_deviations as
 with counts as (
-    select 'is_violation' as metric, is_violation::integer::double as metric_value, count(*) as copies
-    from marts.fct_compliance_events group by all
-    union all
-    select 'session_duration_minutes', session_duration_minutes, count(*)
-    from marts.fct_compliance_events group by all
-    union all
-    select 'concurrent_streams', concurrent_streams, count(*)
-    from marts.fct_compliance_events group by all
-    union all
-    select 'user_age', user_age, count(*) from marts.fct_compliance_events group by all
-    union all
-    select 'event_hour', event_hour, count(*) from marts.fct_compliance_events group by all
+    select session_duration_minutes, count(*) as copies
+    from marts.fct_compliance_events
+    group by all
+)
+
+select
+    session_duration_minutes,
+    copies,
+    session_duration_minutes
+    - sum(copies * session_duration_minutes) over () / sum(copies) over () as value_deviation,
+    sum(copies) over (order by session_duration_minutes) - (copies - 1) / 2
+    - (sum(copies) over () + 1) / 2 as rank_deviation
+from counts;
+
+-- Events alike in all but the duration count together: a correlation with few values needs no more.
+create temp table combinations as
+select
+    is_violation::integer::double as is_violation,
+    concurrent_streams::double as concurrent_streams,
+    user_age::double as user_age,
+    event_hour::double as event_hour,
+    row_number() over () as combination,
+    count(*) as copies,
+    avg(value_deviation) as value_deviation,
+    avg(rank_deviation) as rank_deviation
+from marts.fct_compliance_events
+inner join duration_deviations using (session_duration_minutes)
+group by all;
+
+create temp table metric_deviations as
+with counts as (
+    select metric, metric_value, sum(copies) as copies
+    from (
+        unpivot combinations
+        on is_violation, concurrent_streams, user_age, event_hour
+        into name metric value metric_value
+    )
+    group by all
 )
 
 select
     metric,
     metric_value,
     copies,
-    -- A metric that does not vary has no correlation.
-    case
-        when count(*) over (partition by metric) > 1
-            then sum(copies) over (partition by metric order by metric_value)::double
-                - (copies - 1) / 2
-    end as average_rank
-from counts;
+    metric_value - sum(copies * metric_value) over metrics / sum(copies) over metrics
+        as value_deviation,
+    sum(copies) over (partition by metric order by metric_value) - (copies - 1) / 2
+    - (sum(copies) over metrics + 1) / 2 as rank_deviation
+from counts
+window metrics as (partition by metric);
+
+set variable metrics = [
+    'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
+];
+
+-- A metric that does not vary has no correlation.
+create temp table metric_squares as
+select
+    metric,
+    case when count(*) > 1 then sum(copies * value_deviation * value_deviation) end as value_squares,
+    case when count(*) > 1 then sum(copies * rank_deviation * rank_deviation) end as rank_squares
+from (
+    select metric, copies, value_deviation, rank_deviation from metric_deviations
+    union all
+    select 'session_duration_minutes', copies, value_deviation, rank_deviation
+    from duration_deviations
+) as deviations
+group by metric;
 
 create table marts.metric_correlations as
-with ranked as (
+with deviations as (
+    select combination, 'session_duration_minutes' as metric, copies, value_deviation, rank_deviation
+    from combinations
+    union all
     select
-        is_violation::integer as violation,
-        session_duration_minutes as duration,
-        concurrent_streams as streams,
-        user_age as age,
-        event_hour as hour,
-        violations.average_rank as violation_rank,
-        durations.average_rank as duration_rank,
-        many_streams.average_rank as streams_rank,
-        ages.average_rank as age_rank,
-        hours.average_rank as hour_rank
-    from marts.fct_compliance_events
-    inner join (from metric_ranks where metric = 'is_violation') as violations
-        on is_violation::integer = violations.metric_value
-    inner join (from metric_ranks where metric = 'session_duration_minutes') as durations
-        on session_duration_minutes = durations.metric_value
-    inner join (from metric_ranks where metric = 'concurrent_streams') as many_streams
-        on concurrent_streams = many_streams.metric_value
-    inner join (from metric_ranks where metric = 'user_age') as ages
-        on user_age = ages.metric_value
-    inner join (from metric_ranks where metric = 'event_hour') as hours
-        on event_hour = hours.metric_value
-),
-
-coefficients as (
-    select
-        count(*) as events,
-        unnest([
-            {
-                metric_x: 'is_violation', metric_y: 'session_duration_minutes',
-                pearson: corr(violation, duration), spearman: corr(violation_rank, duration_rank)
-            },
-            {
-                metric_x: 'is_violation', metric_y: 'concurrent_streams',
-                pearson: corr(violation, streams), spearman: corr(violation_rank, streams_rank)
-            },
-            {
-                metric_x: 'is_violation', metric_y: 'user_age',
-                pearson: corr(violation, age), spearman: corr(violation_rank, age_rank)
-            },
-            {
-                metric_x: 'is_violation', metric_y: 'event_hour',
-                pearson: corr(violation, hour), spearman: corr(violation_rank, hour_rank)
-            },
-            {
-                metric_x: 'session_duration_minutes', metric_y: 'concurrent_streams',
-                pearson: corr(duration, streams), spearman: corr(duration_rank, streams_rank)
-            },
-            {
-                metric_x: 'session_duration_minutes', metric_y: 'user_age',
-                pearson: corr(duration, age), spearman: corr(duration_rank, age_rank)
-            },
-            {
-                metric_x: 'session_duration_minutes', metric_y: 'event_hour',
-                pearson: corr(duration, hour), spearman: corr(duration_rank, hour_rank)
-            },
-            {
-                metric_x: 'concurrent_streams', metric_y: 'user_age',
-                pearson: corr(streams, age), spearman: corr(streams_rank, age_rank)
-            },
-            {
-                metric_x: 'concurrent_streams', metric_y: 'event_hour',
-                pearson: corr(streams, hour), spearman: corr(streams_rank, hour_rank)
-            },
-            {
-                metric_x: 'user_age', metric_y: 'event_hour',
-                pearson: corr(age, hour), spearman: corr(age_rank, hour_rank)
-            }
-        ]) as pair
-    from ranked
+        combination, metric, unpivoted.copies, metric_deviations.value_deviation,
+        metric_deviations.rank_deviation
+    from (
+        unpivot combinations
+        on is_violation, concurrent_streams, user_age, event_hour
+        into name metric value metric_value
+    ) as unpivoted
+    inner join metric_deviations using (metric, metric_value)
 ),
 
 pairs as (
     select
-        pair.metric_x,
-        pair.metric_y,
+        x.metric as metric_x,
+        y.metric as metric_y,
+        sum(x.copies)::bigint as events,
+        sum(x.copies * x.value_deviation * y.value_deviation) as value_product,
+        sum(x.copies * x.rank_deviation * y.rank_deviation) as rank_product
+    from deviations as x
+    inner join deviations as y
+        on
+            x.combination = y.combination
+            and list_position(getvariable('metrics'), x.metric)
+            < list_position(getvariable('metrics'), y.metric)
+    group by all
+),
+
+coefficients as (
+    select
+        metric_x,
+        metric_y,
         events,
-        case when not isnan(pair.pearson) then pair.pearson end as pearson,
-        case when not isnan(pair.spearman) then pair.spearman end as spearman
-    from coefficients
+        value_product / sqrt(x.value_squares * y.value_squares) as pearson,
+        rank_product / sqrt(x.rank_squares * y.rank_squares) as spearman
+    from pairs
+    inner join metric_squares as x on metric_x = x.metric
+    inner join metric_squares as y on metric_y = y.metric
 )
 
 select
     *,
     correlation_p(pearson, events) as p_value,
     correlation_p(spearman, events) as spearman_p_value
-from pairs;
+from coefficients;
 
 -- --- breakdowns ----------------------------------------------------------------------------------
 
@@ -1493,7 +1496,7 @@ from edges
 left join placed using (bin_number);
 
 create temp table session_durations as
-select metric_value, copies from metric_ranks where metric = 'session_duration_minutes';
+select session_duration_minutes as metric_value, copies from duration_deviations;
 create temp table user_ages as
 select user_age::double as metric_value, count(*) as copies from marts.dim_users group by all;
 create temp table user_violation_rates as
