@@ -258,6 +258,35 @@ def test_incremental_equals_full_refresh(databases, runs, sequence):
     assert_same(contents(connection), contents(databases["full"]))
 
 
+def test_a_source_that_changes_during_a_run_is_right_after_the_next(databases, runs):
+    """Repeated rows are read before the others; these change in between, and one more arrives."""
+    source = Source(random.Random(0))
+    row = source.new_row(1)
+    row[6] = "compliant"
+    source.rows = [row, list(row), source.new_row(1), source.new_row(2)]
+    connection = databases["incremental"]
+    source.write(connection)
+    replay(connection, runs["full"])
+
+    source.rows.append(source.new_row(1))
+    source.write(connection)
+    statements = runs["incremental"]
+    days = next(i for i, sql in enumerate(statements) if "int_source_days" in sql)
+    read = 1 + max(i for i in range(days) if statements[i].strip(" ;\n").lower() == "commit")
+    assert any("int_repeated_events" in sql for sql in statements[:read])
+    replay(connection, statements[:read])
+    changed = [*row[:6], "violation", *row[7:]]
+    source.rows = [changed if other == row else other for other in source.rows] + [changed]
+    source.write(connection)
+    for statement in statements[read:]:
+        connection.execute(statement)
+
+    replay(connection, statements)
+    source.write(databases["full"])
+    replay(databases["full"], runs["full"])
+    assert_same(contents(connection), contents(databases["full"]))
+
+
 def test_the_replayed_statements_are_those_of_an_incremental_run(runs):
     for table in DAILY:
         deletes = [sql for sql in runs["incremental"] if "delete from" in sql and table in sql]

@@ -1,4 +1,5 @@
--- Events are named in each dimension, because engines would keep a shared CTE of all in memory.
+-- Events are named in each dimension that is not counted by user elsewhere, because engines would
+-- keep a shared CTE of all in memory.
 with
 -- Almost every user has one region and one regulation: three dimensions from one pass.
 user_places as (

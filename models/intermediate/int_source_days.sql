@@ -33,11 +33,12 @@ known_members as (
     ) as members
 ),
 
--- Rows of other days can share an id with one of this day.
-repeated_ids as (
+-- Rows of other days can share an id with one of this day. All that is kept of these rows counts:
+-- they are read before the others, and the source may change meanwhile.
+repeated_rows as (
     select
         source_date,
-        {{ checksum(['event_id', 'versions']) }} as ids_checksum
+        {{ checksum(raw_event_columns('raw_') + ['copies', 'versions']) }} as repeated_checksum
     from {{ ref('int_repeated_events') }}
     group by source_date
 ),
@@ -56,10 +57,11 @@ circumstances_of_days as (
         rows_of_days.source_date,
         rows_of_days.raw_rows,
         rows_of_days.rows_checksum,
-        concat_ws(' ', known_members.members_checksum, repeated_ids.ids_checksum) as circumstances
+        concat_ws(' ', known_members.members_checksum, repeated_rows.repeated_checksum)
+            as circumstances
     from rows_of_days
     cross join known_members
-    left join repeated_ids on rows_of_days.source_date = repeated_ids.source_date
+    left join repeated_rows on rows_of_days.source_date = repeated_rows.source_date
 ),
 
 days as (

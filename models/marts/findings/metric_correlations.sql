@@ -14,9 +14,9 @@ ranked_values as (
         metric,
         metric_value,
         events,
-        events_up_to_value - (events - 1) / 2.0 as value_rank,
+        events_up_to_value - cast(events - 1 as double) / 2 as value_rank,
         sum(events * metric_value) over (partition by metric) / events_of_metric as mean_value,
-        (events_of_metric + 1) / 2.0 as mean_rank
+        cast(events_of_metric + 1 as double) / 2 as mean_rank
     from value_counts
 ),
 
@@ -116,8 +116,9 @@ quotients as (
         products.events,
         kinds.kind,
         case kinds.kind
-            when 'pearson' then products.value_product / sqrt(x.value_squares * y.value_squares)
-            else products.rank_product / sqrt(x.rank_squares * y.rank_squares)
+            when 'pearson'
+                then products.value_product / nullif(sqrt(x.value_squares * y.value_squares), 0)
+            else products.rank_product / nullif(sqrt(x.rank_squares * y.rank_squares), 0)
         end as quotient
     from products
     cross join (values ('pearson'), ('spearman')) as kinds (kind)
