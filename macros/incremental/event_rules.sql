@@ -7,7 +7,7 @@
         earliest_timestamp(), var('latest_timestamp') | string,
         var('minimum_user_age'), var('maximum_user_age'), var('maximum_session_duration_minutes'),
         read_text('x'), read_integer('x'), read_number('x'), read_timestamp('x'),
-        text_unless_same('x', 'y'), as_text('x'),
+        as_text('x'),
         tested_dimensions(),
     ] -%}
     {%- set events = ref('stg_compliance_events') -%}

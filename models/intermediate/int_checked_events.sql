@@ -5,7 +5,6 @@
     partition_by=['source_date'] if target.type == 'spark' else none
 ) }}
 
-{% set types = column_types(ref('stg_compliance_events')) %}
 {% set reason_columns = raw_event_columns('reasons.') | join('_reason, ') ~ '_reason' %}
 
 with days as (
@@ -187,20 +186,9 @@ stored as (
         occurred_at,
         rejection_reasons,
         cast(copies as bigint) as copies,
-        {{ text_unless_same('raw_event_id', 'event_id', types, 'integer') }} as raw_event_id,
-        {{ text_unless_same('raw_user_id', 'user_id', types, 'integer') }} as raw_user_id,
-        {{ text_unless_same('raw_region', 'region') }} as raw_region,
-        {{ text_unless_same('raw_regulation', 'regulation') }} as raw_regulation,
-        {{ text_unless_same('raw_event_type', 'event_type') }} as raw_event_type,
-        {{ text_unless_same('raw_status', 'status') }} as raw_status,
-        {{ text_unless_same('raw_data_shared', 'data_shared') }} as raw_data_shared,
-        {{ text_unless_same('raw_user_age', 'user_age', types, 'integer') }} as raw_user_age,
-        {{ text_unless_same('raw_concurrent_streams', 'concurrent_streams', types, 'integer') }}
-            as raw_concurrent_streams,
-        {{ text_unless_same(
-            'raw_session_duration_minutes', 'session_duration_minutes', types, 'double'
-        ) }} as raw_session_duration_minutes,
-        {{ text_unless_same('raw_timestamp', 'occurred_at', types, 'timestamp') }} as raw_timestamp,
+        {%- for column in raw_event_columns('raw_') %}
+            case when rejection_reasons is not null then {{ as_text(column) }} end as {{ column }},
+        {%- endfor %}
         fingerprint,
         source_date
     from checked
