@@ -131,3 +131,46 @@ def marts(built_project) -> Callable[[str], pd.DataFrame]:
             return connection.sql(f"select * from marts.{name}").df()
 
     return read
+
+
+@pytest.fixture(scope="session")
+def client_folder(tmp_path_factory) -> Path:
+    """Where other programs go; OTT_TEST_CLIENTS names a folder that stays for the next run."""
+    if "OTT_TEST_CLIENTS" in os.environ:
+        return Path(os.environ["OTT_TEST_CLIENTS"])
+    return tmp_path_factory.mktemp("clients")
+
+
+def install(folder: Path, command: Callable[[Path], list], probe: list) -> Path:
+    """Run a command that fills a folder, unless it is there; skip without network.
+
+    The probe is a command that asks the registry for anything: it tells a program that cannot be
+    installed, which is a failure, from a machine without network.
+    """
+    if folder.exists():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    unfinished.mkdir(parents=True)
+    result = subprocess.run(command(unfinished), capture_output=True, text=True, timeout=600)
+    if result.returncode:
+        shutil.rmtree(unfinished)
+        if subprocess.run(probe, capture_output=True, timeout=600).returncode:
+            pytest.skip(f"no network: {Path(probe[0]).name} cannot reach its registry")
+        pytest.fail(f"{folder.name} cannot be installed: {result.stderr}")
+    unfinished.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pip_install(client_folder) -> Callable[..., Path]:
+    """Return a function that installs Python packages in a folder of their own."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
+    def run(*packages: str) -> Path:
+        return install(
+            client_folder / f"python-{packages[0]}",
+            lambda folder: [*pip, "install", "--target", folder, *packages],
+            probe=[*pip, "index", "versions", "duckdb"],
+        )
+
+    return run

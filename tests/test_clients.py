@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import duckdb
 import pandas as pd
 import pytest
 import releases
-from conftest import clean_environment
+from conftest import clean_environment, install
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -125,52 +125,6 @@ def assert_same(found: list[list], expected: list[list[tuple]]) -> None:
 def assert_refused(refusal: str | None) -> None:
     assert refusal is not None, "the client wrote to the release"
     assert "read-only" in refusal, refusal
-
-
-# --- installing ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def client_folder(tmp_path_factory) -> Path:
-    """Where clients are installed; OTT_TEST_CLIENTS names one that stays for the next run."""
-    if "OTT_TEST_CLIENTS" in os.environ:
-        return Path(os.environ["OTT_TEST_CLIENTS"])
-    return tmp_path_factory.mktemp("clients")
-
-
-def install(folder: Path, command: Callable[[Path], list], probe: list) -> Path:
-    """Run a command that fills a folder, unless it is there; skip without network.
-
-    The probe is a command that asks the registry for anything: it tells a client that cannot be
-    installed, which is a failure, from a machine without network.
-    """
-    if folder.exists():
-        return folder
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    result = subprocess.run(command(unfinished), capture_output=True, text=True, timeout=600)
-    if result.returncode:
-        shutil.rmtree(unfinished)
-        if subprocess.run(probe, capture_output=True, timeout=600).returncode:
-            pytest.skip(f"no network: {Path(probe[0]).name} cannot reach its registry")
-        pytest.fail(f"{folder.name} cannot be installed: {result.stderr}")
-    unfinished.rename(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def pip_install(client_folder) -> Callable[..., Path]:
-    """Return a function that installs Python packages in a folder of their own."""
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-
-    def run(*packages: str) -> Path:
-        return install(
-            client_folder / f"python-{packages[0]}",
-            lambda folder: [*pip, "install", "--target", folder, *packages],
-            probe=[*pip, "index", "versions", "duckdb"],
-        )
-
-    return run
 
 
 def ask(command: list, request: str, **environment: str) -> dict:
