@@ -171,6 +171,7 @@ checked as (
     from reasons
 ),
 
+-- Of rejected rows the text is kept, too, where that of the value does not say it.
 stored as (
     select
         event_id,
@@ -186,8 +187,12 @@ stored as (
         occurred_at,
         rejection_reasons,
         cast(copies as bigint) as copies,
-        {%- for column in raw_event_columns('raw_') %}
-            case when rejection_reasons is not null then {{ as_text(column) }} end as {{ column }},
+        {%- for column in raw_event_columns() %}
+            {%- set value = 'occurred_at' if column == 'timestamp' else column %}
+            case
+                when rejection_reasons is not null
+                    then nullif({{ as_text('raw_' ~ column) }}, {{ as_text(value) }})
+            end as raw_{{ column }},
         {%- endfor %}
         fingerprint,
         source_date
