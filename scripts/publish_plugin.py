@@ -34,9 +34,10 @@ class Plugin(BasePlugin):
     with what is wrong with it, or nothing.
 
     `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
-    nothing, what the manifest says `about` them, and how many `threads` the work may take: to be
-    called while DuckDB has one, which is the caller's own. The answer is JSON text as well: the
-    `release` and its size in `bytes`, or an `error`; and what is `served` now, null for nothing.
+    nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
+    DuckDB's to one before, so that it calls the function in the caller's thread. The answer is JSON
+    text as well: the `release` and its size in `bytes`, or an `error`; and what is `served` now,
+    null for nothing.
     """
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
@@ -90,13 +91,13 @@ class Plugin(BasePlugin):
             answer = {}
             try:
                 wanted = json.loads(request)
-                # Of its own, as the caller's connection waits for this function.
-                with conn.cursor() as cursor:
-                    cursor.execute(f"set threads = {wanted['threads']}")
-                    if wanted["marts"]:
+                if wanted["marts"]:
+                    # Of its own, as the caller's connection waits for this function.
+                    with conn.cursor() as cursor:
+                        cursor.execute(f"set threads = {wanted['threads']}")
                         release = releases.publish(cursor, folder, wanted["marts"], wanted["about"])
-                        answer["release"] = str(release)
-                        answer["bytes"] = (release / releases.DATABASE).stat().st_size
+                    answer["release"] = str(release)
+                    answer["bytes"] = (release / releases.DATABASE).stat().st_size
             except releases.ReleaseError as error:
                 answer["error"] = str(error)
             try:

@@ -1,5 +1,6 @@
 """Builds of the project in temporary places, shared by the tests."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -76,6 +77,26 @@ def copy_to_damage(project: Project, folder: Path) -> Path:
             connection.execute(f"drop view marts.{view}")
             connection.execute(f"alter table marts.copied rename to {view}")
     return copy
+
+
+def assert_same(
+    actual: dict[str, list[tuple]], expected: dict[str, list[tuple]], tolerance: float = 1e-9
+) -> None:
+    """Equal tables by name: all exactly but floats, which may differ by the relative tolerance.
+
+    A sum of floats depends in its last digits on the order of the rows, which no engine promises.
+    """
+    assert actual.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert len(actual[name]) == len(rows), name
+        for row, wanted in zip(actual[name], rows, strict=True):
+            for value, other in zip(row, wanted, strict=True):
+                if isinstance(value, float) and isinstance(other, float):
+                    assert math.isclose(value, other, rel_tol=tolerance, abs_tol=1e-12) or (
+                        math.isnan(value) and math.isnan(other)
+                    ), (name, row, wanted)
+                else:
+                    assert value == other, (name, row, wanted)
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +189,7 @@ def pip_install(client_folder) -> Callable[..., Path]:
 
     def run(*packages: str) -> Path:
         return install(
-            client_folder / f"python-{packages[0]}",
+            client_folder / f"python-{'-'.join(packages)}",
             lambda folder: [*pip, "install", "--target", folder, *packages],
             probe=[*pip, "index", "versions", "duckdb"],
         )

@@ -1,13 +1,13 @@
 """Events from files and tables: as from the seed, day by day, and a sentence when it cannot be."""
 
 import json
-import math
 import os
 import shutil
 from datetime import date
 
 import duckdb
 import pytest
+from conftest import assert_same
 from generate_events import SCHEMA
 
 COLUMNS = tuple(SCHEMA.names)
@@ -68,10 +68,11 @@ def build(project, source, *arguments: str, **others) -> str:
     return result.stdout
 
 
-def released_by_whole_build(project, source, **others) -> dict[str, list[tuple]]:
+def released_by_whole_build(project, source, *arguments: str, **others) -> dict[str, list[tuple]]:
     """Build, check and publish everything; returns the rows of the release."""
     before = {*project.releases.glob("2*")}
-    result = project.dbt("build", "--vars", json.dumps({"events_source": source, **others}))
+    settings = json.dumps({"events_source": source, **others})
+    result = project.dbt("build", *arguments, "--vars", settings)
     assert result.returncode == 0, result.stdout
     assert {*project.releases.glob("2*")} > before, result.stdout
     return released(project)
@@ -101,19 +102,6 @@ def released(project) -> dict[str, list[tuple]]:
 
 def rows_of(connection, tables) -> dict[str, list[tuple]]:
     return {name: connection.sql(f"from {name} order by all").fetchall() for name in tables}
-
-
-def assert_same(actual: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
-    """Equal tables, floats to nine digits."""
-    assert actual.keys() == expected.keys()
-    for name, rows in expected.items():
-        assert len(actual[name]) == len(rows), name
-        for row, wanted in zip(actual[name], rows, strict=True):
-            for value, other in zip(row, wanted, strict=True):
-                if isinstance(value, float) and isinstance(other, float):
-                    assert math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12), (name, row)
-                else:
-                    assert value == other, (name, row, wanted)
 
 
 # --- Parquet --------------------------------------------------------------------------------------
@@ -164,9 +152,8 @@ def test_parquet_files_give_the_marts_of_the_seed_and_a_new_file_adds_only_its_d
     left = "select event_id from intermediate.int_checked_events where raw_region = 'marked'"
     assert query(project, left) == [(marked,)]
 
-    build(project, source, "--full-refresh")
+    assert_same(released_by_whole_build(project, source, "--full-refresh"), released(built_project))
     assert query(project, left) == []
-    assert_same(public_rows(project), public_rows(built_project))
 
 
 # --- CSV and JSON ---------------------------------------------------------------------------------
@@ -529,6 +516,33 @@ def test_odd_values_of_typed_columns_have_their_reasons(odd_events):
     assert ("region_unknown", " mars") in quarantine(odd_events), "not the text as it came"
 
 
+def test_rejected_rows_of_typed_columns_stand_in_quarantine_as_they_came(odd_events):
+    build(odd_events, "data/*.parquet")
+    texts = ", ".join(f"cast({column} as varchar) as {column}" for column in COLUMNS)
+    accepted = ", ".join(map(str, accepted_ids(odd_events)))
+    rejected = duckdb.sql(
+        f"select {texts} from '{odd_events.root}/data/odd.parquet'"
+        f" where coalesce(event_id not in ({accepted}), true) order by all"
+    ).fetchall()
+    found = f"select {', '.join(COLUMNS)} from marts.quarantined_compliance_events order by all"
+    assert len(rejected) == sum(reason is not None for *_, reason in TYPED_VALUES)
+    assert query(odd_events, found) == rejected
+
+
+def test_a_changed_reader_judges_all_days_anew(odd_events):
+    """Without a full refresh, as after an update of the project; numbers may be decimals."""
+    build(odd_events, "data/*.parquet")
+    assert accepted_ids(odd_events)
+    readers = odd_events.root / "macros" / "input" / "read_text.sql"
+    text = readers.read_text()
+    reader = "case when {{ column }} = floor({{ column }}) then"
+    assert reader in text
+    readers.write_text(text.replace(reader, "case when {{ column }} = 0.5 then"))
+    build(odd_events, "data/*.parquet")
+    readers.write_text(text)
+    assert not accepted_ids(odd_events)
+
+
 def test_a_region_is_accepted_once_it_is_known(odd_events):
     """Without a full refresh, though no day of the source has changed."""
     build(odd_events, "data/*.parquet")
@@ -552,3 +566,37 @@ def test_a_changed_limit_judges_all_days_anew(odd_events):
     numbers = {value: number for number, (_, value, _) in enumerate(TYPED_VALUES, 1)}
     assert before - after == {numbers["100"]}
     assert after - before == {numbers["timestamp '2026-02-01 00:00:00'"]}
+
+
+def test_members_of_ones_own_take_part_once_the_seeds_name_them(new_project):
+    """A region, a law and an event type are added: every check holds, and breakdowns have them."""
+    project = new_project("own_members")
+    members = {
+        "regions": "MARS,6,Mars",
+        "regulations": "MDPA,6,Martian Data Protection Act,Mars",
+        "event_types": "landing,7,The user lands",
+    }
+    with seed_events(project) as events:
+        events.execute(
+            f"copy (select * replace ('Mars' as region, 'mdpa' as regulation,"
+            f" 'Landing' as event_type) from typed where event_id % 5 = 0"
+            f" union all from typed where event_id % 5 <> 0)"
+            f" to '{project.root}/data/events.parquet'"
+        )
+    for seed, line in members.items():
+        with (project.root / "seeds" / f"{seed}.csv").open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    tables = released_by_whole_build(project, "data/*.parquet")
+    (expected,) = query(
+        project, "select count(*) from marts.fct_compliance_events where event_id % 5 = 0"
+    )
+    assert expected > (0,)
+    for table, member in {
+        "compliance_by_region": "MARS",
+        "compliance_by_regulation": "MDPA",
+        "compliance_by_event_type": "landing",
+    }.items():
+        column = table.removeprefix("compliance_by_")
+        found = query(project, f"select events from marts.{table} where {column} = '{member}'")
+        assert found == [expected]
+        assert any(member in row for row in tables[f"marts.{table}"])

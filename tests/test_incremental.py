@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import random
 import re
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from conftest import DBT, clean_environment
+from conftest import DBT, assert_same, clean_environment
 from generate_events import SCHEMA
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
@@ -217,21 +216,6 @@ def contents(connection) -> dict[str, list[tuple]]:
     return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
 
 
-def assert_same(actual: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
-    """Equal tables: text, counts and days exactly, floats to 1e-12."""
-    assert actual.keys() == expected.keys()
-    for name, rows in expected.items():
-        assert len(actual[name]) == len(rows), name
-        for row, wanted in zip(actual[name], rows, strict=True):
-            for value, other in zip(row, wanted, strict=True):
-                if isinstance(value, float) and isinstance(other, float):
-                    assert math.isclose(value, other, rel_tol=1e-12, abs_tol=1e-12) or (
-                        math.isnan(value) and math.isnan(other)
-                    ), (name, row, wanted)
-                else:
-                    assert value == other, (name, row, wanted)
-
-
 # --- The property --------------------------------------------------------------------------------
 
 
@@ -255,7 +239,7 @@ def test_incremental_equals_full_refresh(databases, runs, sequence):
 
     source.write(databases["full"])
     replay(databases["full"], runs["full"])
-    assert_same(contents(connection), contents(databases["full"]))
+    assert_same(contents(connection), contents(databases["full"]), tolerance=1e-12)
 
 
 def test_a_source_that_changes_during_a_run_is_right_after_the_next(databases, runs):
@@ -284,7 +268,7 @@ def test_a_source_that_changes_during_a_run_is_right_after_the_next(databases, r
     replay(connection, statements)
     source.write(databases["full"])
     replay(databases["full"], runs["full"])
-    assert_same(contents(connection), contents(databases["full"]))
+    assert_same(contents(connection), contents(databases["full"]), tolerance=1e-12)
 
 
 def test_the_replayed_statements_are_those_of_an_incremental_run(runs):
@@ -387,4 +371,4 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(grown, seed):
     assert day in {str(row[0]) for row in after_kill["marts.compliance_by_date"]}
     result = grown.dbt("run", "--full-refresh", "--vars", VARIABLES)
     assert result.returncode == 0, result.stdout
-    assert_same(after_kill, built(grown))
+    assert_same(after_kill, built(grown), tolerance=1e-12)

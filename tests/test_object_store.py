@@ -9,8 +9,8 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from conftest import assert_same
 from test_events_source import (
-    assert_same,
     build,
     public_rows,
     released,

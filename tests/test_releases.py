@@ -7,9 +7,11 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import duckdb
+import publish_plugin
 import pytest
 import releases
 
@@ -387,3 +389,35 @@ def test_before_the_first_build_the_command_says_what_to_do(tmp_path):
         assert result.returncode == 1
         assert "Run `make build` first." in result.stderr
         assert "Traceback" not in result.stderr
+
+
+# --- the function that macros call ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_publishing_has_the_threads_it_is_given_in_that_of_the_caller(
+    tmp_path, monkeypatch, is_writable
+):
+    """And leaves them to DuckDB, also when nothing can be published."""
+    folder = tmp_path / "release"
+    if not is_writable:
+        folder.write_text("a file in place of a folder")
+    monkeypatch.setenv("OTT_RELEASE_PATH", str(folder))
+    publish, seen = releases.publish, []
+
+    def watch(connection, *arguments):
+        (threads,) = connection.execute("select current_setting('threads')").fetchone()
+        seen.append((threads, threading.current_thread()))
+        return publish(connection, *arguments)
+
+    monkeypatch.setattr(releases, "publish", watch)
+    request = json.dumps({"marts": ["numbers"], "about": {}, "threads": 3})
+    with duckdb.connect(tmp_path / "work.duckdb") as connection:
+        connection.execute("create schema marts")
+        connection.execute("create table marts.numbers as select 1 as number")
+        publish_plugin.Plugin("publish_plugin", {}).configure_connection(connection)
+        connection.execute("set threads = 1")
+        (answer,) = connection.execute("select publish_release(?)", [request]).fetchone()
+        assert connection.execute("select current_setting('threads')").fetchone() == (3,)
+    assert seen == [(3, threading.current_thread())]
+    assert ("release" if is_writable else "error") in json.loads(answer)

@@ -6,11 +6,13 @@
         var('events_columns'),
         earliest_timestamp(), var('latest_timestamp') | string,
         var('minimum_user_age'), var('maximum_user_age'), var('maximum_session_duration_minutes'),
-        read_text('x'), read_integer('x'), read_number('x'), read_timestamp('x'),
-        as_text('x'),
-        tested_dimensions(),
+        read_text('x'), as_text('x'), tested_dimensions(),
     ] -%}
+    {%- for kind in [none, 'integer', 'float', 'decimal', 'timestamp'] -%}
+        {%- do rules.extend([read_integer('x', kind), read_number('x', kind), read_timestamp('x', kind)]) -%}
+    {%- endfor -%}
     {%- set events = ref('stg_compliance_events') -%}
+    {%- do rules.append(column_types(events)) -%}
     {%- set existing = load_relation(events) if execute and events.schema -%}
     {%- for column in (adapter.get_columns_in_relation(existing) if existing else []) -%}
         {%- do rules.append(column.name ~ ' ' ~ column.dtype) -%}

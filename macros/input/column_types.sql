@@ -1,14 +1,14 @@
-{#- Kinds of the columns of a relation by name: `integer`; `double`; `number` for
-    another float; `decimal`; `timestamp`, or `moment` for another kind of timestamp. All else, text above all, has
-    none. Empty for a relation that does not exist yet. -#}
+{#- Kinds of the columns of a relation by name: `integer`, `float`, `decimal` or `timestamp`; all else,
+    text above all, has none. Empty for a relation that does not exist yet. -#}
 {% macro column_types(relation) %}
     {%- set kinds = {
         'tinyint': 'integer', 'smallint': 'integer', 'integer': 'integer', 'int': 'integer',
         'bigint': 'integer', 'hugeint': 'integer', 'utinyint': 'integer', 'usmallint': 'integer',
         'uinteger': 'integer', 'ubigint': 'integer',
-        'double': 'double', 'float': 'number', 'real': 'number', 'decimal': 'decimal',
-        'timestamp': 'timestamp', 'timestamp with time zone': 'moment', 'timestamp_ntz': 'moment',
-        'timestamp_ns': 'moment', 'timestamp_ms': 'moment', 'timestamp_s': 'moment',
+        'double': 'float', 'float': 'float', 'real': 'float', 'decimal': 'decimal',
+        'timestamp': 'timestamp', 'timestamp with time zone': 'timestamp',
+        'timestamp_ntz': 'timestamp', 'timestamp_ns': 'timestamp', 'timestamp_ms': 'timestamp',
+        'timestamp_s': 'timestamp',
     } -%}
     {%- set found = {} -%}
     {#- The fixture of a unit test has no schema and cannot be asked. -#}

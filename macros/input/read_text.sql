@@ -15,7 +15,7 @@
     {{ dbt.safe_cast(column, 'bigint') }}
     {%- elif kind == 'decimal' -%}
     case when {{ column }} = floor({{ column }}) then {{ dbt.safe_cast(column, 'bigint') }} end
-    {%- elif kind in ('double', 'number') -%}
+    {%- elif kind == 'float' -%}
     {#- Whole numbers with a null among them are often kept as floats. -#}
     case
         when {{ column }} = floor({{ column }}) and abs({{ column }}) < 9007199254740992
@@ -31,7 +31,7 @@
 
 {#- Infinity and nan are read, so that they can be told from text that is no number at all. -#}
 {% macro read_number(column, kind=none) -%}
-    {%- if kind in ('integer', 'double', 'number', 'decimal') -%}
+    {%- if kind in ('integer', 'float', 'decimal') -%}
     cast({{ column }} as double)
     {%- else -%}
     case
@@ -47,7 +47,7 @@
 
 {#- A date alone is no moment, and engines read 24:00 and odd offsets each its own way. -#}
 {% macro read_timestamp(column, kind=none) -%}
-    {%- if kind in ('timestamp', 'moment') -%}
+    {%- if kind == 'timestamp' -%}
     {{ dbt.safe_cast(column, 'timestamp') }}
     {%- else -%}
     case

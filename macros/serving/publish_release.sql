@@ -13,12 +13,13 @@
     {#- First of all, as the database does not always answer after that. -#}
     {%- do explain_exhaustion(results) -%}
     {%- set obstacle = reason_not_to_publish(results) -%}
-    {%- set threads = run_query("select current_setting('threads')").rows[0][0] -%}
-    {%- set request = {
-        'marts': [] if obstacle else published_marts(), 'about': about_build(results), 'threads': threads
-    } -%}
-    {#- Left to DuckDB, any of its threads calls the function, and one does nothing but wait for it. -#}
-    {%- do run_query('set threads = 1') -%}
+    {%- set request = {'marts': [] if obstacle else published_marts(), 'about': about_build(results)} -%}
+    {%- if not obstacle -%}
+        {#- DuckDB may call the function in any thread, which then has no part in the copying; of one
+            thread only, it is that of dbt, and the function sets their number back. -#}
+        {%- do request.update({'threads': run_query("select current_setting('threads')").rows[0][0]}) -%}
+        {%- do run_query('set threads = 1') -%}
+    {%- endif -%}
     {%- set answer = fromjson(run_query(
         'select publish_release(' ~ dbt.string_literal(dbt.escape_single_quotes(tojson(request))) ~ ')'
     ).rows[0][0]) -%}
