@@ -171,7 +171,7 @@ checked as (
     from reasons
 ),
 
--- Of rejected rows the text is kept, too, where that of the value does not say it.
+-- Of rejected rows, raw text is kept where that of the value differs.
 stored as (
     select
         event_id,
