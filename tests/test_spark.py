@@ -8,6 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 from conftest import PROJECT, clean_environment
 
@@ -44,8 +45,34 @@ settings = {
 spark = SparkSession.builder.enableHiveSupport().config(map=settings).getOrCreate()
 for table in spark.catalog.listTables(schema):
     spark.table(f"{schema}.{table.name}").coalesce(1).write.parquet(f"{folder}/{table.name}")
-for column in spark.catalog.listColumns(f"{schema}.compliance_by_region"):
-    print(column.name, column.description, sep=": ")
+if spark.catalog.tableExists(f"{schema}.compliance_by_region"):
+    for column in spark.catalog.listColumns(f"{schema}.compliance_by_region"):
+        print(column.name, column.description, sep=": ")
+"""
+
+# Reads one folder after the other by the same words; prints what is found, or how it fails.
+READ_FOLDERS = """
+import json, sys
+from pyspark.sql import SparkSession
+
+words, *folders = sys.argv[1:]
+settings = {
+    "spark.master": "local[1]",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "OFF",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+spark = SparkSession.builder.config(map=settings).getOrCreate()
+found = {}
+for folder in folders:
+    try:
+        # One column of them all: Spark would leave the others unread.
+        rows = spark.sql(f"select event_id from {words.replace('FOLDER', folder)}").collect()
+        found[folder] = sorted(str(row.event_id) for row in rows)
+    except Exception as error:
+        found[folder] = str(error)
+print("", json.dumps(found), sep="\\n")
 """
 
 QUERY = """
@@ -175,6 +202,252 @@ def test_dirty_events_built_by_days_give_the_same_marts(dirty_on_spark, new_proj
     result = on_duckdb.dbt("build", *arguments)
     assert result.returncode == 0, result.stdout
     assert_same_marts(on_duckdb, tmp_path / "marts")
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+# Events of four days as a data platform would have them, and the files that they come in.
+TYPED = """
+    create table events as
+    select
+        cast(event_id as bigint) as event_id,
+        cast(timestamp as timestamp) as timestamp,
+        cast(user_id as double) as user_id,
+        region, regulation, event_type, status,
+        cast(user_age as integer) as user_age,
+        cast(session_duration_minutes as double) as session_duration_minutes,
+        cast(concurrent_streams as bigint) as concurrent_streams,
+        data_shared,
+        case day(cast(timestamp as timestamp))
+            when 12 then 'second' when 13 then 'third' else 'first'
+        end as file
+    from read_csv('{seed}', all_varchar = true)
+    where cast(timestamp as date) between '2026-01-10' and '2026-01-13'
+"""
+# What a row of 12 January is changed to, and the reason against it.
+ODD_VALUES = {
+    "region = ' mars'": "region_unknown",
+    "region = null": "region_missing",
+    "user_age = 121": "user_age_out_of_range",
+    "session_duration_minutes = -0.5": "session_duration_minutes_negative",
+    "session_duration_minutes = 12345678.25": "session_duration_minutes_too_long",
+    "session_duration_minutes = 'nan'": "session_duration_minutes_not_finite",
+    "timestamp = '2026-02-01 00:00:00.25'": "timestamp_in_future",
+    "timestamp = '1999-12-31 23:59:59'": "timestamp_too_early",
+    "timestamp = null": "timestamp_missing",
+    "event_id = null": "event_id_missing",
+    "user_id = 1e300": "user_id_not_an_integer",
+    "user_id = 7.5": "user_id_not_an_integer",
+    "concurrent_streams = 0": "concurrent_streams_below_one",
+}
+# Engines write doubles differently, 1e+300 and 1.0E300, nan and NaN: they are compared as numbers.
+NUMBERS = """
+    replace (
+        cast(user_id as double) as user_id,
+        cast(session_duration_minutes as double) as session_duration_minutes
+    )
+"""
+EVENTS = {"fct_compliance_events": "", "quarantined_compliance_events": NUMBERS}
+
+
+def select_events(folder: Path) -> tuple[str, ...]:
+    """Arguments to build the accepted and the rejected events of a folder, without tests."""
+    settings = {"events_source": f"{folder}/*.parquet", "maximum_quarantined_share": 1}
+    return (
+        "--resource-type", "seed", "--resource-type", "model",
+        "--select", "+fct_compliance_events", "--vars", json.dumps(settings),
+    )  # fmt: skip
+
+
+def assert_same_events(on_spark, on_duckdb, copies: Path) -> None:
+    """The accepted and the rejected rows are the same, those with null ids and copies, too."""
+    copy_tables(on_spark, "marts_build", copies)
+    with on_duckdb.connect() as connection:
+        connection.sql("set TimeZone = 'UTC'")
+        for name, replace in EVENTS.items():
+            columns = connection.sql(f"describe marts.{name}").fetchall()
+            casts = ", ".join(
+                f"cast({column} as {kind}) as {column}" for column, kind, *_ in columns
+            )
+            copy = f"(select {casts} from read_parquet('{copies}/{name}/*.parquet'))"
+            expected = connection.sql(
+                f"select * {replace} from marts.{name} order by all"
+            ).fetchall()
+            actual = connection.sql(f"select * {replace} from {copy} order by all").fetchall()
+            assert len(actual) == len(expected), name
+            for row, other in zip(actual, expected, strict=True):
+                # As text, in which nan is the same as nan.
+                assert repr(row) == repr(other), name
+
+
+def files_of_days(project) -> dict[str, dict[str, int]]:
+    """The files of each day of the checked events, and when they were written."""
+    table = project.root / "spark-warehouse" / "intermediate.db" / "int_checked_events"
+    return {
+        day.name.removeprefix("source_date="): {
+            file.name: file.stat().st_mtime_ns for file in day.glob("*.parquet")
+        }
+        for day in table.glob("source_date=*")
+    }
+
+
+@pytest.fixture(scope="module")
+def files_on_spark(new_project):
+    """A project that nothing was built in before."""
+    return new_project("files_on_spark")
+
+
+@pytest.fixture
+def events():
+    """The table `events` with good rows and rows of each kind of odd ones."""
+    with duckdb.connect() as connection:
+        connection.execute(TYPED.format(seed=PROJECT / "seeds" / "raw_compliance_events.csv"))
+        ids = connection.sql("select event_id from events where file = 'second' order by all")
+        ids = [event_id for (event_id,) in ids.fetchall()]
+        for change in ODD_VALUES:
+            connection.execute(f"update events set {change} where event_id = {ids.pop()}")
+        # An exact copy, an id with other values on the same day, and one on two days.
+        for values in (
+            "event_id as event_id",
+            "concurrent_streams + 1 as concurrent_streams",
+            "timestamp - interval 1 day as timestamp",
+        ):
+            copied = f"select * replace ({values}) from events where event_id = {ids.pop()}"
+            connection.execute(f"insert into events {copied}")
+        yield connection
+
+
+def test_typed_files_give_the_same_events_and_only_changed_days_are_written(
+    files_on_spark, new_project, events, tmp_path
+):
+    on_spark, on_duckdb = files_on_spark, new_project("files_on_duckdb")
+    folder = tmp_path / "some events"
+    folder.mkdir()
+
+    def write(file: str, columns: str = "*") -> None:
+        events.execute(
+            f"copy (with rows as (select * exclude (file) from events where file = '{file}')"
+            f" select {columns} from rows) to '{folder}/{file}.parquet'"
+        )
+
+    def built(*arguments: str) -> dict[str, dict[str, int]]:
+        result = build(on_spark, *select_events(folder), *arguments)
+        assert result.returncode == 0, result.stdout
+        return files_of_days(on_spark)
+
+    def assert_like_duckdb(copies: str) -> None:
+        result = on_duckdb.dbt("build", *select_events(folder))
+        assert result.returncode == 0, result.stdout
+        assert_same_events(on_spark, on_duckdb, tmp_path / copies)
+
+    write("first")
+    write("second", "data_shared, user_age, * exclude (data_shared, user_age)")
+    first = built()
+    assert {*first} == {
+        "1900-01-01", "1999-12-31", "2026-01-10", "2026-01-11", "2026-01-12", "2026-02-01"
+    }  # fmt: skip
+    assert_like_duckdb("first copies")
+    with on_duckdb.connect() as connection:
+        found = connection.sql(
+            "select rejection_reasons from marts.quarantined_compliance_events order by all"
+        ).fetchall()
+    expected = [*ODD_VALUES.values(), *["event_id_conflicting"] * 4]
+    assert [reasons for (reasons,) in found] == sorted(expected)
+
+    # One row of a day changes, and another day arrives.
+    events.execute(
+        "update events set region = 'venus' where event_id ="
+        " (select min(event_id) from events where timestamp::date = '2026-01-12')"
+    )
+    write("second", "status, * exclude (status)")
+    write("third")
+    second = built()
+    assert {*second} == {*first, "2026-01-13"}
+    for day, files in first.items():
+        if day == "2026-01-12":
+            assert not {*second[day]} & {*files}
+        else:
+            assert second[day] == files, f"{day} was written again"
+    assert_like_duckdb("second copies")
+
+    assert built("--exclude", "marts", "resource_type:seed") == second, (
+        "something was written though nothing had changed"
+    )
+
+
+CSV = "event_id,region,status,app\n1,EU,good,a\n2,US,good,b\n"
+# What a second file holds, and what is said of it; a list of the ids where all is well.
+SECOND_FILES = {
+    "event_id,region,status,app\n3,EU,bad,a\n": [1, 2, 3],
+    'EVENT_ID,region,Status,app\r\n#3,"a, ""b"" \\",bad,a\r\n\r\n,,,\r\n': [None, "#3", 1, 2],
+    "\ufeffevent_id,region,status,app\nevent_id,region,status,app\n": [1, 2, "event_id"],
+    "event_id,status,region,app\n3,bad,EU,a\n": "Header: event_id, status, region, app",
+    "event_id,region,status,app,more\n3,EU,bad,a,b\n": "Number of column in CSV header",
+    "event_id,region,status\n3,EU,bad\n": "Number of column in CSV header",
+    "event_id,region,status,other\n3,EU,bad,a\n": "Header: event_id, region, status, other",
+    "3,EU,bad,a\n": "Header: 3, EU, bad, a",
+    "event_id,region,status,app\n3,EU,bad\n4,EU,bad,a\n": "Malformed CSV record: 3,EU,bad",
+    "event_id,region,status,app\n3,EU,bad,a,b\n": "Malformed CSV record: 3,EU,bad,a,b",
+    'event_id,region,status,app\n3,"EU,bad,a\n4,EU,bad,a\n': 'Malformed CSV record: 3,"EU,bad,a',
+    'event_id,region,status,app\n3,EU,bad,"a\n4,EU,bad,a\n': [1, 2, 3, 4],
+    'event_id,region,status,app\n3,EU,"b\nad",a\n4,EU,bad,a\n': 'Malformed CSV record: 3,EU,"b',
+    "event_id;region;status;app\n3;EU;bad;a\n": "Number of column in CSV header",
+}
+
+
+def test_csv_files_and_rows_of_another_form_stop_the_reading(files_on_spark, tmp_path):
+    """No row is lost or read as something else, whatever columns a query needs."""
+    words = run(
+        files_on_spark, "dbt", "--quiet", "compile", "--target", "spark",
+        "--no-introspect", "--no-populate-cache",
+        "--inline", "{{ read_files('FOLDER/*.csv', []) }}",
+    ).stdout.splitlines()[-1]  # fmt: skip
+    folders = {}
+    for number, content in enumerate(SECOND_FILES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "a.csv").write_text(CSV)
+        (folder / "b.csv").write_bytes(content.encode())
+        folders[str(folder)] = content
+    result = run(files_on_spark, "python", "-c", READ_FOLDERS, words, *folders)
+    assert result.returncode == 0, result.stdout
+    found = json.loads(result.stdout.splitlines()[-1])
+    for folder, content in folders.items():
+        expected = SECOND_FILES[content]
+        if isinstance(expected, list):
+            assert found[folder] == sorted(map(str, expected)), content
+        else:
+            assert expected in found[folder], content
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("lacking/*.jsonl", "Spark cannot read 'lacking/*.jsonl', which the var events_source"),
+        (
+            "lacking/*.parquet",
+            "b b.parquet lacks the column(s) region, data_shared. It has: event_id,",
+        ),
+        ("nowhere/*.parquet", "nowhere/*.parquet"),
+    ],
+    ids=["json", "one of two Parquet files lacks columns", "no file"],
+)
+def test_files_that_spark_cannot_read_are_told_in_a_sentence(
+    files_on_spark, events, source, message
+):
+    folder = files_on_spark.root / "lacking"
+    folder.mkdir(exist_ok=True)
+    events.execute(f"copy (select * exclude (file) from events) to '{folder}/a+a.parquet'")
+    events.execute(
+        f"copy (select * exclude (file, region, data_shared) from events) to '{folder}/b b.parquet'"
+    )
+    result = build(
+        files_on_spark, "--select", "base_compliance_events",
+        "--vars", json.dumps({"events_source": source}),
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert message in " ".join(result.stdout.split())
+    assert "START" not in result.stdout, "something was built before the check"
 
 
 def free_ports(number: int) -> list[str]:

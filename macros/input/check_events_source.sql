@@ -57,16 +57,46 @@
     {%- endif -%}
     {%- for file, found in columns_of_files.items() -%}
         {#- Keys of JSON differ by case, too. -#}
-        {%- set known = found + ([] if format == 'json' else found | map('lower') | list) -%}
-        {%- set missing = [] -%}
-        {%- for column in source_columns() if column not in known and (format == 'json' or column | lower not in known) -%}
-            {%- do missing.append(column) -%}
-        {%- endfor -%}
-        {%- if missing -%}
-            {{ exceptions.raise_compiler_error(
-                file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: ' ~ found | join(', ')
-                ~ '. Add them, or say in the var events_columns what they are called there.'
-            ) }}
-        {%- endif -%}
+        {{ require_file_columns(file, found, case_matters=format == 'json') }}
     {%- endfor -%}
+{% endmacro %}
+
+{#- Spark itself says when no file matches. Reading many footers takes long there, so only files with a
+    null are asked for their columns: read together, one that lacks a column has nulls there. -#}
+{% macro spark__check_event_files(path) %}
+    {%- set files = read_files(path, source_columns()) -%}
+    {{ require_file_columns(path, spark_columns(files)) }}
+    {%- if file_format(path) == 'parquet' -%}
+        {%- set conditions = [] -%}
+        {%- for column in source_columns() -%}
+            {%- do conditions.append(quoted_name(column) ~ ' is null') -%}
+        {%- endfor -%}
+        {#- Spark writes the blanks of a path as %20. -#}
+        {%- set suspects = run_query(
+            "select distinct url_decode(replace(_metadata.file_path, '+', '%2B')) from " ~ files
+            ~ ' where ' ~ conditions | join(' or ')
+        ).columns[0].values() -%}
+        {%- for file in suspects | sort -%}
+            {{ require_file_columns(file, spark_columns('parquet.' ~ adapter.quote(file))) }}
+        {%- endfor -%}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro spark_columns(files) %}
+    {{- return(run_query('describe query select * from ' ~ files).columns[0].values() | list) -}}
+{% endmacro %}
+
+{#- Stops the run when there are source columns that a file does not have. -#}
+{% macro require_file_columns(file, found, case_matters=false) %}
+    {%- set known = found if case_matters else found | map('lower') | list -%}
+    {%- set missing = [] -%}
+    {%- for column in source_columns() if (column if case_matters else column | lower) not in known -%}
+        {%- do missing.append(column) -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {{ exceptions.raise_compiler_error(
+            file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: ' ~ found | join(', ')
+            ~ '. Add them, or say in the var events_columns what they are called there.'
+        ) }}
+    {%- endif -%}
 {% endmacro %}
