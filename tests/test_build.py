@@ -51,6 +51,25 @@ def build_without_network(new_project):
     return project, project.dbt("build", prefix=prefix, TZ="Asia/Tokyo", OTT_THREADS="4")
 
 
+def test_the_environment_bounds_what_duckdb_uses(new_project):
+    settings = {
+        "threads": ("OTT_CPU_THREADS", "1", "1"),
+        "memory_limit": ("OTT_MEMORY_LIMIT", "512MiB", "512.0 MiB"),
+        "temp_directory": ("OTT_TEMP_PATH", "elsewhere", "elsewhere"),
+        "max_temp_directory_size": ("OTT_TEMP_LIMIT", "3GiB", "3.0 GiB"),
+    }
+    columns = ", ".join(f"current_setting('{name}') as {name}" for name in settings)
+    result = new_project("bounded").dbt(
+        "show", "--quiet", "--inline", f"select {columns}", "--output", "json",
+        **{variable: value for variable, value, _ in settings.values()},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    (found,) = json.loads(result.stdout)["show"]
+    assert {name: str(value) for name, value in found.items()} == {
+        name: shown for name, (_, _, shown) in settings.items()
+    }
+
+
 def test_build_needs_no_network(build_without_network):
     _, result = build_without_network
     assert result.returncode == 0, result.stdout
