@@ -441,7 +441,7 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
         "status_unknown": ("ok", "violations"),
         "user_age_not_an_integer": ("25.5", "young"),
         "user_age_out_of_range": ("-1", "121"),
-        "session_duration_minutes_not_a_number": ("1,5", "1e3x", "1e3", "12 min"),
+        "session_duration_minutes_not_a_number": ("1,5", "1e3x", "0x10", "12 min"),
         "session_duration_minutes_not_finite": ("nan", "inf", "-inf"),
         "session_duration_minutes_negative": ("-0.5", "-45"),
         "session_duration_minutes_too_long": ("44640.5", "1" + "0" * 200),

@@ -1,4 +1,4 @@
-"""dbt-duckdb plugin: explains databases that do not open, and publishes for a macro."""
+"""dbt-duckdb plugin: explains databases that do not open, reads files and publishes for macros."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import releases
+import source
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
@@ -28,10 +29,14 @@ def lock_holder(error: duckdb.Error) -> str | None:
 
 
 class Plugin(BasePlugin):
-    """Registers two SQL functions for macros, which cannot catch errors.
+    """Registers SQL functions for macros, which cannot catch errors.
 
     `attach_read_only(database, name)` attaches a database unless it is there already, and answers
     with what is wrong with it, or nothing.
+
+    `event_files(request)` takes JSON text with the `path` of files of events and the `columns` to
+    read of them, `checked` to read them all and count their rows first, and `is_seed` for the seed.
+    The answer is JSON text as well: the `query` to select from and `rows`, or a `problem`.
 
     `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
     nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
@@ -86,6 +91,26 @@ class Plugin(BasePlugin):
                 )
             return ""
 
+        checked = {}
+
+        def event_files(request: str) -> str:
+            wanted = json.loads(request)
+            path, columns = wanted["path"], wanted["columns"]
+            key = str((path, columns))
+            try:
+                with conn.cursor() as cursor:
+                    # Of one run, all models read what was found when it began.
+                    if wanted["checked"] or key not in checked:
+                        if wanted.get("is_seed"):
+                            checked[key] = {"rows": source.count_seed(path, columns)}
+                        else:
+                            files = source.EventFiles(cursor, path, columns)
+                            rows = files.count_rows(cursor) if wanted["checked"] else None
+                            checked[key] = {"query": files.query, "rows": rows}
+            except source.SourceError as error:
+                return json.dumps({"problem": str(error)})
+            return json.dumps(checked[key])
+
         def publish_release(request: str) -> str:
             folder = releases.release_folder()
             answer = {}
@@ -113,6 +138,7 @@ class Plugin(BasePlugin):
             "VARCHAR",
             side_effects=True,
         )
+        conn.create_function("event_files", event_files, ["VARCHAR"], "VARCHAR", side_effects=True)
         conn.create_function(
             "publish_release", publish_release, ["VARCHAR"], "VARCHAR", side_effects=True
         )

@@ -12,6 +12,8 @@
         ' ',
         {{ checksum(raw_event_columns(prefix ~ 'raw_')) }},
         -- What lies in the future today will not tomorrow.
-        {{ as_text('count(*) filter (where ' ~ prefix ~ 'occurred_at > ' ~ latest_timestamp() ~ ')') }}
+        {{ as_text(
+            'count(*) filter (where ' ~ is_in_future(prefix ~ 'occurred_at', prefix ~ 'raw_timestamp') ~ ')'
+        ) }}
     )
 {%- endmacro %}

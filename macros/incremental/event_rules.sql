@@ -8,7 +8,7 @@
         var('minimum_user_age'), var('maximum_user_age'), var('maximum_session_duration_minutes'),
         read_text('x'), as_text('x'), tested_dimensions(),
     ] -%}
-    {%- for kind in [none, 'integer', 'float', 'decimal', 'timestamp'] -%}
+    {%- for kind in [none, 'integer', 'float', 'double', 'decimal', 'timestamp'] -%}
         {%- do rules.extend([read_integer('x', kind), read_number('x', kind), read_timestamp('x', kind)]) -%}
     {%- endfor -%}
     {%- set events = ref('stg_compliance_events') -%}

@@ -9,7 +9,9 @@
                 ~ ' It maps these names to those of the source: ' ~ raw_event_columns() | join(', ') ~ '.'
             ) }}
         {%- elif events_source == 'seed' -%}
-            {{ check_events_file('raw_compliance_events') }}
+            {%- if target.type == 'duckdb' -%}
+                {%- do event_files(events_source, checked=true) -%}
+            {%- endif -%}
         {%- elif events_source is mapping -%}
             {#- Spark knows no databases. -#}
             {%- set needed = (['database'] if target.type == 'duckdb' else []) + ['schema', 'table'] -%}
@@ -38,27 +40,7 @@
 {% endmacro %}
 
 {% macro duckdb__check_event_files(path) %}
-    {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
-    {%- set format = file_format(path) -%}
-    {#- Object stores are asked by the reader itself. -#}
-    {%- if '://' not in path
-        and not run_query('select count(*) from glob(' ~ location ~ ')').rows[0][0] -%}
-        {{ exceptions.raise_compiler_error(
-            "No file matches '" ~ path ~ "', which the var events_source names, from the folder "
-            ~ 'that dbt runs in. Mend the path; to read all files of a folder, end it in /*.' ~ format ~ '.'
-        ) }}
-    {%- endif -%}
-    {%- if format == 'parquet' -%}
-        {#- Read together, a file that lacks a column would have nulls there. -#}
-        {%- set columns_of_files = parquet_columns(path) -%}
-    {%- else -%}
-        {%- set reader = 'read_json_auto(' ~ location ~ ')' if format == 'json' else read_files(path, source_columns()) -%}
-        {%- set columns_of_files = {path: run_query('describe select * from ' ~ reader).columns[0].values() | list} -%}
-    {%- endif -%}
-    {%- for file, found in columns_of_files.items() -%}
-        {#- Keys of JSON differ by case, too. -#}
-        {{ require_file_columns(file, found, case_matters=format == 'json') }}
-    {%- endfor -%}
+    {%- do event_files(path, checked=true) -%}
 {% endmacro %}
 
 {#- Spark itself says when no file matches. Reading many footers takes long there, so only files with a
@@ -87,16 +69,16 @@
 {% endmacro %}
 
 {#- Stops the run when there are source columns that a file does not have. -#}
-{% macro require_file_columns(file, found, case_matters=false) %}
-    {%- set known = found if case_matters else found | map('lower') | list -%}
+{% macro require_file_columns(file, found) %}
+    {%- set known = found | map('lower') | list -%}
     {%- set missing = [] -%}
-    {%- for column in source_columns() if (column if case_matters else column | lower) not in known -%}
+    {%- for column in source_columns() if column | lower not in known -%}
         {%- do missing.append(column) -%}
     {%- endfor -%}
     {%- if missing -%}
         {{ exceptions.raise_compiler_error(
-            file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: ' ~ found | join(', ')
-            ~ '. Add them, or say in the var events_columns what they are called there.'
+            'The events file ' ~ file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: '
+            ~ found | join(', ') ~ '. Add them, or say in the var events_columns what they are called there.'
         ) }}
     {%- endif -%}
 {% endmacro %}

@@ -1,11 +1,11 @@
-{#- Kinds of the columns of a relation by name: `integer`, `float`, `decimal` or `timestamp`; all else,
+{#- Kinds of the columns of a relation by name: `integer`, `float`, `double`, `decimal` or `timestamp`; all else,
     text above all, has none. Empty for a relation that does not exist yet. -#}
 {% macro column_types(relation) %}
     {%- set kinds = {
         'tinyint': 'integer', 'smallint': 'integer', 'integer': 'integer', 'int': 'integer',
         'bigint': 'integer', 'hugeint': 'integer', 'utinyint': 'integer', 'usmallint': 'integer',
         'uinteger': 'integer', 'ubigint': 'integer',
-        'double': 'float', 'float': 'float', 'real': 'float', 'decimal': 'decimal',
+        'double': 'double', 'float': 'float', 'real': 'float', 'decimal': 'decimal',
         'timestamp': 'timestamp', 'timestamp with time zone': 'timestamp',
         'timestamp_ntz': 'timestamp', 'timestamp_ns': 'timestamp', 'timestamp_ms': 'timestamp',
         'timestamp_s': 'timestamp',

@@ -9,36 +9,61 @@
     cast({{ column }} as {{ dbt.type_string() }})
 {%- endmacro %}
 
-{#- The pattern comes first: engines cast '1e3', '0x10' or '12.7' to integers, each its own way. -#}
+{#- Capital and small letters of ASCII only: others have more than two forms (`s`, `S` and the long s),
+    so that a word would become another. Only text with other letters takes the slower way. -#}
+{% macro ascii_upper(text) -%}
+    {{ change_ascii_letters(text, 'upper', 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') }}
+{%- endmacro %}
+
+{% macro ascii_lower(text) -%}
+    {{ change_ascii_letters(text, 'lower', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') }}
+{%- endmacro %}
+
+{% macro change_ascii_letters(text, function, letters, changed) -%}
+    case
+        when bit_length({{ text }}) = 8 * length({{ text }}) then {{ function }}({{ text }})
+        else translate({{ text }}, '{{ letters }}', '{{ changed }}')
+    end
+{%- endmacro %}
+
+{#- The pattern comes first: engines cast '1e3', '0x10' or '12.7' to integers, each its own way. What has
+    a decimal point was a float once, and floats tell whole numbers apart up to 2^53 only. -#}
 {% macro read_integer(column, kind=none) -%}
     {%- if kind == 'integer' -%}
     {{ dbt.safe_cast(column, 'bigint') }}
     {%- elif kind == 'decimal' -%}
     case when {{ column }} = floor({{ column }}) then {{ dbt.safe_cast(column, 'bigint') }} end
-    {%- elif kind == 'float' -%}
+    {%- elif kind in ('float', 'double') -%}
     {#- Whole numbers with a null among them are often kept as floats. -#}
     case
-        when {{ column }} = floor({{ column }}) and abs({{ column }}) < 9007199254740992
+        when
+            {{ column }} = floor({{ column }})
+            and abs({{ column }}) < {{ {'float': 16777216, 'double': 9007199254740992}[kind] }}
             then cast({{ column }} as bigint)
     end
     {%- else -%}
+    {%- set text = strip_blanks(as_text(column)) -%}
+    {%- set whole_part = dbt.split_part(text, "'.'", 1) -%}
     case
-        when {{ matches_pattern(strip_blanks(as_text(column)), '[+-]?[0-9]+') }}
-            then {{ dbt.safe_cast(strip_blanks(as_text(column)), 'bigint') }}
+        when {{ matches_pattern(text, '[+-]?[0-9]+') }} then {{ dbt.safe_cast(text, 'bigint') }}
+        when
+            {{ matches_pattern(text, '[+-]?[0-9]{1,16}[.]0*') }}
+            and abs({{ dbt.safe_cast(whole_part, 'bigint') }}) < 9007199254740992
+            then {{ dbt.safe_cast(whole_part, 'bigint') }}
     end
     {%- endif -%}
 {%- endmacro %}
 
 {#- Infinity and nan are read, so that they can be told from text that is no number at all. -#}
 {% macro read_number(column, kind=none) -%}
-    {%- if kind in ('integer', 'float', 'decimal') -%}
+    {%- if kind in ('integer', 'float', 'double', 'decimal') -%}
     cast({{ column }} as double)
     {%- else -%}
     case
         when
             {{ matches_pattern(
                 'lower(' ~ strip_blanks(as_text(column)) ~ ')',
-                '[+-]?([0-9]*[.]?[0-9]+|inf|infinity)|nan'
+                '[+-]?(([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]{1,3})?|inf|infinity)|nan'
             ) }}
             then {{ dbt.safe_cast(strip_blanks(as_text(column)), 'double') }}
     end

@@ -77,7 +77,7 @@ reasons as (
             when events.occurred_at is null then 'timestamp_unreadable'
             when events.occurred_at < {{ earliest_timestamp() }}
                 then 'timestamp_too_early'
-            when events.occurred_at > {{ latest_timestamp() }}
+            when {{ is_in_future('events.occurred_at', 'events.raw_timestamp') }}
                 then 'timestamp_in_future'
         end as timestamp_reason,
         case

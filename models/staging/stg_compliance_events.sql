@@ -8,11 +8,11 @@ typed as (
     select
         {{ read_integer('raw_events.event_id', types.event_id) }} as event_id,
         {{ read_integer('raw_events.user_id', types.user_id) }} as user_id,
-        upper({{ read_text('raw_events.region') }}) as region,
-        upper({{ read_text('raw_events.regulation') }}) as regulation,
-        lower({{ read_text('raw_events.event_type') }}) as event_type,
-        lower({{ read_text('raw_events.status') }}) as status,
-        lower({{ read_text('raw_events.data_shared') }}) as data_shared,
+        {{ ascii_upper(read_text('raw_events.region')) }} as region,
+        {{ ascii_upper(read_text('raw_events.regulation')) }} as regulation,
+        {{ ascii_lower(read_text('raw_events.event_type')) }} as event_type,
+        {{ ascii_lower(read_text('raw_events.status')) }} as status,
+        {{ ascii_lower(read_text('raw_events.data_shared')) }} as data_shared,
         {{ read_integer('raw_events.user_age', types.user_age) }} as user_age,
         {{ read_integer('raw_events.concurrent_streams', types.concurrent_streams) }}
             as concurrent_streams,

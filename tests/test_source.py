@@ -1,0 +1,201 @@
+"""Files of events: each row read once and by its own types, or a sentence; counted a second way."""
+
+import gzip
+import json
+import re
+
+import duckdb
+import pytest
+import source
+
+COLUMNS = ["a", "b"]
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    """Return a function that reads files of the current folder: how many rows, and the rows."""
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+
+        def rows(path: str, columns=COLUMNS) -> tuple[int | None, list[tuple]]:
+            files = source.EventFiles(connection, path, columns)
+            counted = files.count_rows(connection)
+            return counted, connection.execute(f"from {files.query} order by all").fetchall()
+
+        yield rows
+
+
+def write(folder, files: dict[str, str | bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+# --- Names ----------------------------------------------------------------------------------------
+
+ODD_NAMES = ["ev1", "ev[1]", "ev*", "ev?", "ev[!1]", "[", "ev 'x'", "ev]", "{a,b}", "évé"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
+def test_each_file_is_read_once_whatever_its_name(tmp_path, read, ending):
+    for number, name in enumerate(ODD_NAMES):
+        row = duckdb.sql(f"select {number} as a, 'x' as b")
+        file = tmp_path / "written"
+        {
+            "csv": lambda row=row: row.write_csv(str(file)),
+            "ndjson": lambda number=number: file.write_text(json.dumps({"a": number, "b": "x"})),
+            "parquet": lambda row=row: row.write_parquet(str(file)),
+        }[ending]()
+        file.rename(tmp_path / f"{name}.{ending}")
+    counted, rows = read(f"*.{ending}")
+    assert counted == len(ODD_NAMES)
+    assert sorted(int(a) for a, _ in rows) == [*range(len(ODD_NAMES))]
+    # Named by itself, a file is that file.
+    for number, name in enumerate(ODD_NAMES):
+        counted, rows = read(f"{name}.{ending}")
+        assert (counted, [int(a) for a, _ in rows]) == (1, [number]), name
+
+
+# --- Types ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "texts"),
+    [
+        ("9007199254740993::bigint", "5::float", ["5.0", "9007199254740993"]),
+        ("9007199254740993::bigint", "16777217::float", ["1.677721600e+07", "9007199254740993"]),
+        ("9007199254740993::bigint", "5.5::double", ["5.5", "9007199254740993"]),
+        ("1::decimal(38, 0)", "7.50::decimal(10, 2)", ["1", "7.5"]),
+        ("100::decimal(10, 2)", "'x'", ["100", "x"]),
+        ("1::bigint", "true", ["1", "true"]),
+        ("timestamp '2026-01-01 10:00:00'", "date '2026-01-02'",
+         ["2026-01-01 10:00:00", "2026-01-02"]),
+        ("timestamp '2026-01-01 10:00:00'", "timestamptz '2026-01-01 10:00:00+02'",
+         ["2026-01-01 08:00:00+00", "2026-01-01 10:00:00"]),
+        ("timestamp '2026-01-01 10:00:00'", "time '11:00:00'", ["11:00:00", "2026-01-01 10:00:00"]),
+        ("timestamp_ns '2026-01-01 10:00:00.123456789'", "timestamp '3000-01-01'",
+         ["2026-01-01 10:00:00.123456789", "3000-01-01 00:00:00"]),
+        ("'EU'", "{code: 'EU'}", ["EU", "{'code': EU}"]),
+        ("1.5::double", "0.1::float", ["0.10000000149011612", "1.5"]),
+    ],
+)  # fmt: skip
+def test_a_column_of_several_types_counts_file_by_file(tmp_path, read, first, second, texts):
+    for name, value in (("1", first), ("2", second)):
+        duckdb.sql(f"select {value} as a, 1 as b").write_parquet(str(tmp_path / f"{name}.parquet"))
+    counted, rows = read("*.parquet")
+    assert counted == 2
+    assert sorted(a for a, _ in rows) == texts
+
+
+def test_whole_numbers_of_several_sizes_keep_a_type(tmp_path, read):
+    kinds = {"tinyint": 1, "integer": 2, "ubigint": 2**64 - 1, "bigint": 1 - 2**63}
+    for kind, number in kinds.items():
+        duckdb.sql(f"select {number}::{kind} as a, 1 as b").write_parquet(
+            str(tmp_path / f"{kind}.parquet")
+        )
+    assert sorted(a for a, _ in read("*.parquet")[1]) == sorted(kinds.values())
+
+
+def test_files_without_rows_and_files_of_other_columns_change_no_type(tmp_path, read):
+    """pandas, for one, writes an empty table with types of its own."""
+    queries = [
+        "select 1::bigint as a, 'x' as b, [1] as list",
+        "select 'y' as B, {a: 1} as extra, 2::bigint as A",
+        "select 'text' as a, 1.5 as b limit 0",
+    ]
+    for number, query in enumerate(queries):
+        duckdb.sql(query).write_parquet(str(tmp_path / f"{number}.parquet"))
+    assert read("*.parquet") == (2, [(1, "x"), (2, "y")])
+    for number in range(2):
+        (tmp_path / f"{number}.parquet").unlink()
+    assert read("*.parquet") == (0, [])
+
+
+# --- Text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("a,b\r\n1,\"one\ntwo\"\r\n2,x\r\n", [("1", "one\ntwo"), ("2", "x")]),
+        ('a,b\n1,"one\r\ntwo"\n', [("1", "one\r\ntwo")]),
+        ('\ufeffb,"a"\r\n"x, y","say ""1"""', [('say "1"', "x, y")]),
+        ("a,b\n\n1,x\n\n\n", [("1", "x")]),
+        ("a,b\r1,x\r2,y\r", [("1", "x"), ("2", "y")]),
+        (",A,B,,b 2\n0,1,x,,\n", [("1", "x")]),
+        ("a,b\n", []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_csv_as_programs_write_it(tmp_path, read, content, rows, ending):
+    packed = content.encode() if ending == "csv" else gzip.compress(content.encode())
+    write(tmp_path, {f"x.{ending}": packed})
+    assert read(f"x.{ending}") == (len(rows), rows)
+
+
+EVENT = '{"a": 1, "b": {"c": [{"d": "}{"}, {}]}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (f"{EVENT}\n{EVENT}\r\n\n  \n{EVENT}", 3),
+        (f"{EVENT}{EVENT}\n{EVENT} {EVENT}\n", 4),
+        (f"[{EVENT},\n{EVENT}]", 2),
+        (json.dumps([json.loads(EVENT)] * 2, indent=2), 2),
+        ('{"a": "\\"}{", "b": "{\\\\"}\n' * 3, 3),
+        (f"\ufeff{EVENT}\n", 1),
+        ("[]", 0),
+        ("[" + ", ".join([json.dumps({"a": '"{\\' * 9, "b": "}"})] * 60_000) + "]", 60_000),
+    ],
+)
+def test_json_as_programs_write_it(tmp_path, read, content, rows):
+    # The first file tells the columns; DuckDB finds none in an empty array.
+    write(tmp_path, {"1.ndjson": EVENT, "2.ndjson": content})
+    counted, read_rows = read("*.ndjson")
+    assert counted == len(read_rows) == rows + 1
+
+
+PERSON = "anna@example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("x.csv", f"a,b\n1,x\n{PERSON},x,y\n", "x.csv cannot be read: line 3 has 3 values"),
+        ("x.csv", f"a,b\n1,x\n{PERSON}\n2,y\n", "line 3 has 1 values, and the first line"),
+        ("x.csv", f'a,b\n1,"{PERSON}\n2,y\n', "a quote is not closed"),
+        ("x.csv", f'a,b\n1,"{PERSON}"x\n2,y\n', "in the row that ends in line 2"),
+        ("x.csv", f"a,b\r\n1,x\n{PERSON},y\r\n", "mixes line ends of several kinds"),
+        ("x.csv", f"1,{PERSON}\n2,x\n", "lacks the column(s) a, b, which its"),
+        ("x.csv", f"a,b\n1,{PERSON} é\n".encode("latin-1"), "not UTF-8: line 2, column 2"),
+        ("x.csv", "a,b,A\n1,2,3\n", "names the column a twice"),
+        ("x.csv", f"a;b\n1;{PERSON}\n", "not separated by commas but by ';', it seems"),
+        ("x.csv", f"\n1,{PERSON}\na,b\n", "begins with an empty line. Remove it."),
+        ("x.csv", "", "x.csv is empty. Its first line must name the columns: a,b"),
+        ("x.csv.gz", gzip.compress(f"a,b\n1,{PERSON}\n".encode() * 99)[:-8], "ended before"),
+        ("x.csv.gz", gzip.compress(b"a,b\n1,x\n")[:-8] + bytes(8), "CRC check failed"),
+        ("x.csv.gz", f"a,b\n1,{PERSON}\n", "Not a gzipped file"),
+        ("x.ndjson.gz", gzip.compress(EVENT.encode() * 99)[:-9], "ended before"),
+        ("x.ndjson", f'{EVENT}\n{{"a": "{PERSON}', "is no JSON there, or ends in the"),
+        ("x.ndjson", f'{EVENT}\n{{"a": 1, "a": "{PERSON}", "b": 1}}\n', "has a key twice"),
+        ("x.ndjson", f'{EVENT}\n' * 30_000 + f'["{PERSON}"]\n', "something else than an object"),
+        ("x.parquet", b"PAR1 and no more", "x.parquet"),
+        ("x.parquet", b"", "x.parquet"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_with_its_file_and_no_value(
+    tmp_path, read, name, content, sentence
+):
+    write(tmp_path, {name: content})
+    with pytest.raises(source.SourceError, match=re.escape(sentence)) as error:
+        read(f"*.{name.partition('.')[2]}")
+    assert name in str(error.value)
+    assert PERSON not in str(error.value)
+
+
+def test_the_count_would_notice_rows_that_the_query_leaves_out(tmp_path, read, monkeypatch):
+    write(tmp_path, {"x.csv": "a,b\n1,x\n2,y\n", "y.csv": "a,b\n3,z\n"})
+    monkeypatch.setattr(source, "escape", lambda file: file.replace("x", "y"))
+    counted, rows = read("*.csv")
+    assert (counted, [a for a, _ in rows]) == (3, ["3", "3"])
