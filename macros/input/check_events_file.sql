@@ -3,11 +3,9 @@
     StopIteration. -#}
 {% macro check_events_file(seed) %}
     {%- if target.type == 'duckdb' -%}
-        {%- set node = graph.nodes['seed.' ~ project_name ~ '.' ~ seed] -%}
-        {%- set file = node.original_file_path -%}
+        {%- set file = graph.nodes['seed.' ~ project_name ~ '.' ~ seed].original_file_path -%}
         {%- set start = run_query(
-            "select left(content, 10000) as content from read_text('"
-            ~ node.root_path ~ '/' ~ file ~ "')"
+            'select left(content, 10000) as content from read_text(' ~ duckdb_path(file) ~ ')'
         ) -%}
         {%- set lines = (start.rows[0]['content'] or '').lstrip('\ufeff').splitlines() -%}
         {%- set filled_lines = lines | select | list -%}
@@ -32,5 +30,5 @@
 {% endmacro %}
 
 {% macro stop_because_of_file(file, problem) %}
-    {{ exceptions.raise_compiler_error('The events file ' ~ file ~ ' ' ~ problem) }}
+    {{ exceptions.raise_compiler_error('The events file ' ~ file.removeprefix(project_folder() ~ '/') ~ ' ' ~ problem) }}
 {% endmacro %}

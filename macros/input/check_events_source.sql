@@ -38,14 +38,14 @@
 {% endmacro %}
 
 {% macro duckdb__check_event_files(path) %}
-    {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
+    {%- set location = duckdb_path(path) -%}
     {%- set format = file_format(path) -%}
     {#- Object stores are asked by the reader itself. -#}
     {%- if '://' not in path
         and not run_query('select count(*) from glob(' ~ location ~ ')').rows[0][0] -%}
         {{ exceptions.raise_compiler_error(
-            "No file matches '" ~ path ~ "', which the var events_source names, from the folder "
-            ~ 'that dbt runs in. Mend the path; to read all files of a folder, end it in /*.' ~ format ~ '.'
+            "No file matches '" ~ path ~ "', which the var events_source names, from the project's "
+            ~ 'folder. Mend the path; to read all files of a folder, end it in /*.' ~ format ~ '.'
         ) }}
     {%- endif -%}
     {%- if format == 'parquet' -%}

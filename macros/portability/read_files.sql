@@ -4,7 +4,7 @@
 
 {#- CSV and JSON are read as text, so that one odd value cannot stop a build; Parquet has types. -#}
 {% macro duckdb__read_files(path, columns) %}
-    {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
+    {%- set location = duckdb_path(path) -%}
     {%- set format = file_format(path) -%}
     {%- if format == 'parquet' -%}
         {{- return('read_parquet(' ~ location ~ ', union_by_name = true, hive_partitioning = false)') -}}
@@ -23,7 +23,7 @@
     before it for a preface, and it takes `#` for a comment; the rows are lost without a word. So the
     first lines say which columns there are. Files with the same ones are read together. -#}
 {% macro read_csv_files(path, columns) %}
-    {%- set location = dbt.string_literal(dbt.escape_single_quotes(path)) -%}
+    {%- set location = duckdb_path(path) -%}
     {%- set matches = run_query('select file from glob(' ~ location ~ ') order by file').columns[0].values() if execute else [] -%}
     {%- set form = "auto_detect = false, delim = ',', quote = '\"', escape = '\"'" -%}
     {%- set files_of_headers = {} -%}
@@ -73,7 +73,7 @@
     {%- set schemas = run_query(
         'select min(file_name), elements from ('
         ~ 'select file_name, to_json(list({name: name, children: num_children} order by column_id)) as elements'
-        ~ ' from parquet_schema(' ~ dbt.string_literal(dbt.escape_single_quotes(path)) ~ ')'
+        ~ ' from parquet_schema(' ~ duckdb_path(path) ~ ')'
         ~ ' group by file_name) group by elements order by all'
     ) -%}
     {%- set columns_of_files = {} -%}
