@@ -22,6 +22,8 @@ RESOURCES = {
     "OTT_TEMP_PATH": "temp_directory",
     "OTT_TEMP_LIMIT": "max_temp_directory_size",
 }
+# What dbt neither escapes nor keeps in the name of a database.
+UNNAMEABLE = set("\"'#;:?")
 
 
 def lock_holder(error: duckdb.Error) -> str | None:
@@ -69,7 +71,14 @@ class Plugin(BasePlugin):
         dbt itself ends with a traceback when that fails.
         """
         require_own_project()
-        creds.path = str(PROJECT / self.database)
+        path = PROJECT / self.database
+        if unnameable := set(path.name) & UNNAMEABLE:
+            raise DbtRuntimeError(
+                f"The work database cannot be called {path.name}: dbt names it in SQL by its file,"
+                f" and not with {' '.join(sorted(unnameable))}. Rename the file in"
+                " OTT_DATABASE_PATH; its folders may have any name."
+            )
+        creds.path = str(path)
         for variable, option in RESOURCES.items():
             if os.environ.get(variable):
                 config[option] = os.environ[variable]
