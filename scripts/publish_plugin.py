@@ -1,8 +1,9 @@
-"""dbt-duckdb plugin: explains databases that do not open, reads files and publishes for macros."""
+"""dbt-duckdb plugin: what macros cannot do - find the project's folder, read files, publish."""
 
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,7 +11,9 @@ import releases
 import source
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
+from releases import PROJECT
 
 # Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
 # memory, all its cores, a folder beside the database, 90 % of the disk that is free there.
@@ -20,6 +23,8 @@ RESOURCES = {
     "OTT_TEMP_PATH": "temp_directory",
     "OTT_TEMP_LIMIT": "max_temp_directory_size",
 }
+# What dbt neither escapes nor keeps in the name of a database.
+UNNAMEABLE = set("\"'#;:?")
 
 
 def lock_holder(error: duckdb.Error) -> str | None:
@@ -28,8 +33,24 @@ def lock_holder(error: duckdb.Error) -> str | None:
     return holder and holder[1]
 
 
+def require_own_project() -> None:
+    """Stop dbt when it builds another project than the one that this file belongs to.
+
+    Python may have found this file elsewhere, or keep it from a build of another folder.
+    """
+    project = Path(get_flags().PROJECT_DIR).resolve()
+    if project != PROJECT:
+        raise DbtRuntimeError(
+            f"{project} was to be built with the scripts of {PROJECT}, into the database there;"
+            " nothing was changed. Give --project-dir and --profiles-dir the same folder, take"
+            " other projects out of PYTHONPATH, and build each project in a process of its own."
+        )
+
+
 class Plugin(BasePlugin):
-    """Registers SQL functions for macros, which cannot catch errors.
+    """Registers SQL functions for macros, which know no folder and cannot catch errors.
+
+    `project_folder()` is where relative paths begin, wherever dbt runs.
 
     `attach_read_only(database, name)` attaches a database unless it is there already, and answers
     with what is wrong with it, or nothing.
@@ -45,14 +66,29 @@ class Plugin(BasePlugin):
     null for nothing.
     """
 
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Take the path of the work database."""
+        self.database = plugin_config["database"]
+
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Bound what DuckDB uses, and try to open the database.
+        """Say where the database is, bound what DuckDB uses, and try to open it.
 
         dbt itself ends with a traceback when that fails.
         """
+        require_own_project()
+        path = PROJECT / self.database
+        if unnameable := set(path.name) & UNNAMEABLE:
+            raise DbtRuntimeError(
+                f"The work database cannot be called {path.name}: dbt names it in SQL by its file,"
+                f" and not with {' '.join(sorted(unnameable))}. Rename the file in"
+                " OTT_DATABASE_PATH; its folders may have any name."
+            )
+        creds.path = str(path)
         for variable, option in RESOURCES.items():
             if os.environ.get(variable):
                 config[option] = os.environ[variable]
+        if "temp_directory" in config:
+            config["temp_directory"] = str(PROJECT / config["temp_directory"])
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as error:
@@ -69,6 +105,10 @@ class Plugin(BasePlugin):
                 " (clients read release/current/ott_compliance.duckdb); nothing was changed."
             ) from None
 
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Look at each connection, as dbt keeps the first one for later runs in its process."""
+        require_own_project()
+
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Add the functions to a connection."""
         if os.environ.get("OTT_TEMP_LIMIT"):
@@ -76,10 +116,13 @@ class Plugin(BasePlugin):
             conn.execute(f"set max_temp_directory_size = '{os.environ['OTT_TEMP_LIMIT']}'")
 
         def attach_read_only(database: str, name: str) -> str:
-            path = database.replace("'", "''")
+            # Others are those of DuckDB, as of object stores.
+            path = database if ":" in database else str(PROJECT / database)
             try:
                 with conn.cursor() as cursor:
-                    cursor.execute(f"attach if not exists '{path}' as {name} (read_only)")
+                    cursor.execute(
+                        f"attach if not exists {releases.text(path)} as {name} (read_only)"
+                    )
             except duckdb.Error as error:
                 holder = lock_holder(error)
                 if holder is None:
@@ -102,7 +145,7 @@ class Plugin(BasePlugin):
                     # Of one run, all models read what was found when it began.
                     if wanted["checked"] or key not in checked:
                         if wanted.get("is_seed"):
-                            checked[key] = {"rows": source.count_seed(path, columns)}
+                            checked[key] = {"rows": source.count_seed(str(PROJECT / path), columns)}
                         else:
                             files = source.EventFiles(cursor, path, columns)
                             rows = files.count_rows(cursor) if wanted["checked"] else None
@@ -131,6 +174,7 @@ class Plugin(BasePlugin):
                 answer["served"] = None
             return json.dumps(answer)
 
+        conn.create_function("project_folder", lambda: str(PROJECT), [], "VARCHAR")
         conn.create_function(
             "attach_read_only",
             attach_read_only,

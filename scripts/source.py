@@ -19,7 +19,7 @@ from typing import BinaryIO
 import duckdb
 import pyarrow as pa
 from check_encoding import encoding_problem
-from releases import name, text
+from releases import PROJECT, name, text
 from tqdm import tqdm
 
 # Formats by the ending of a path, less that of a compression.
@@ -174,7 +174,7 @@ class EventFiles:
         if self.format == "parquet":
             return sum(self.rows_of_files.values())
         count = count_csv_rows if self.format == "csv" else count_json_rows
-        local = [file for file in self.files if "://" not in file]
+        local = [file for file in self.files if not is_remote(file)]
         rows = sum(
             count(file) for file in tqdm(local, "Checking", unit="file", disable=None, leave=False)
         )
@@ -193,7 +193,7 @@ def count_seed(file: str, columns: list[str]) -> int:
     require_header(file, first_row(file), columns)
     rows = count_csv_rows(file)
     if not rows:
-        raise SourceError(f"The events file {file} has a header but no rows. Add events below it.")
+        raise SourceError(f"The events file {shown(file)} has a header but no rows. Add events below it.")
     return rows
 
 
@@ -201,26 +201,26 @@ def require_header(file: str, header: list[str], columns: list[str]) -> None:
     """Raise SourceError unless the first line of a CSV file names each of the columns once."""
     if not any(header):
         raise SourceError(
-            f"The events file {file} is empty. Its first line must name the columns:"
+            f"The events file {shown(file)} is empty. Its first line must name the columns:"
             f" {','.join(columns)}"
         )
     others = [mark for mark in ";\t|" if mark in "".join(header)]
     if others and not set(columns).issubset(header):
         raise SourceError(
-            f"The events file {file} is not separated by commas but by {others[0]!r}, it seems."
+            f"The events file {shown(file)} is not separated by commas but by {others[0]!r}, it seems."
             " Save it as CSV with commas."
         )
     if set(columns).isdisjoint(header):
         # The line may hold values of an event, which are not to be shown.
         raise SourceError(
-            f"The events file {file} lacks the column(s) {', '.join(columns)}, which its first line"
+            f"The events file {shown(file)} lacks the column(s) {', '.join(columns)}, which its first line"
             " must name. Add them, or say in the var events_columns what they are called there."
         )
     require_columns(file, header, columns)
     for column in columns:
         if header.count(column) > 1:
             raise SourceError(
-                f"The events file {file} names the column {column} twice in its first line. Rename"
+                f"The events file {shown(file)} names the column {column} twice in its first line. Rename"
                 " or remove one."
             )
 
@@ -229,24 +229,45 @@ def require_columns(file: str, found: list[str], columns: list[str]) -> None:
     """Raise SourceError when a file lacks one of the columns."""
     if missing := [column for column in columns if column not in found]:
         raise SourceError(
-            f"The events file {file} lacks the column(s) {', '.join(missing)}. It has:"
+            f"The events file {shown(file)} lacks the column(s) {', '.join(missing)}. It has:"
             f" {', '.join(found)}. Add them, or say in the var events_columns what they are called"
             " there."
         )
 
 
 def find_files(connection: duckdb.DuckDBPyConnection, path: str, kind: str) -> list[str]:
-    """Return the files that a path names, sorted; as a glob only if none has that very name."""
-    if "://" not in path and Path(path).is_file():
-        return [path]
-    found = connection.execute("select file from glob(?) order by file", [path]).fetchall()
-    if not found and "://" not in path:
+    """Return the files that a path names, sorted; as a glob only if none has that very name.
+
+    A relative path begins at the project's folder.
+    """
+    if is_remote(path):
+        # What cannot be listed, as over https, can still be read.
+        return glob(connection, path) or [path]
+    if (PROJECT / path).is_file():
+        return [str(PROJECT / path)]
+    found = glob(connection, path if Path(path).is_absolute() else f"{escape(str(PROJECT))}/{path}")
+    if not found:
         raise SourceError(
-            f"No file matches '{path}', which the var events_source names, from the folder that dbt"
-            f" runs in. Mend the path; to read all files of a folder, end it in /*.{kind}."
+            f"No file matches '{path}', which the var events_source names, from the project's"
+            f" folder. Mend the path; to read all files of a folder, end it in /*.{kind}."
         )
-    # What cannot be listed, as over https, can still be read.
-    return [file for (file,) in found] or [path]
+    return found
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address, as of an object store."""
+    return "://" in path
+
+
+def glob(connection: duckdb.DuckDBPyConnection, pattern: str) -> list[str]:
+    """Return the files that match, as DuckDB finds them, in the order of their names."""
+    found = connection.execute("select file from glob(?) order by file", [pattern]).fetchall()
+    return [file for (file,) in found]
+
+
+def shown(file: str) -> str:
+    """Return a file as messages name it."""
+    return file.removeprefix(f"{PROJECT}/")
 
 
 def literals(files: list[str]) -> str:
@@ -298,12 +319,12 @@ def first_row(file: str, connection: duckdb.DuckDBPyConnection | None = None) ->
 
     A file that is not on this machine is read through the connection.
     """
-    if "://" not in file:
+    if not is_remote(file):
         rows = csv_rows(file)
         first = next(rows, [])
         if not first and any(rows):
             # DuckDB would take it for the one that names the columns.
-            raise SourceError(f"The events file {file} begins with an empty line. Remove it.")
+            raise SourceError(f"The events file {shown(file)} begins with an empty line. Remove it.")
         return first
     with explained(file):
         # As one value; of the lines below, only their ends must be found.
@@ -334,14 +355,14 @@ def csv_rows(file: str) -> Iterator[list[str]]:
                 width = width or len(row)
                 if row and len(row) != width:
                     raise SourceError(
-                        f"The events file {file} cannot be read: line {reader.line_num} has"
+                        f"The events file {shown(file)} cannot be read: line {reader.line_num} has"
                         f" {len(row)} values, and the first line names {width} columns. Mend it"
                         " there; values that hold commas stand in double quotes."
                     )
                 yield row
         except csv.Error:
             raise SourceError(
-                f"The events file {file} cannot be read: a quote is not closed, or text follows a"
+                f"The events file {shown(file)} cannot be read: a quote is not closed, or text follows a"
                 f" closing one, in the row that ends in line {reader.line_num}. Mend it there;"
                 " quotes within values are doubled."
             ) from None
@@ -393,11 +414,11 @@ def opened(file: str) -> Iterator[BinaryIO]:
             yield stream
     except UnicodeDecodeError:
         raise SourceError(
-            encoding_problem(Path(file)) or f"The events file {file} is not UTF-8."
+            encoding_problem(Path(file)) or f"The events file {shown(file)} is not UTF-8."
         ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(
-            f"The events file {file} cannot be read: {getattr(error, 'strerror', None) or error}."
+            f"The events file {shown(file)} cannot be read: {getattr(error, 'strerror', None) or error}."
             " If it is still being written, build again when it is whole."
         ) from None
 
@@ -418,6 +439,6 @@ def explained(path: str) -> Iterator[None]:
         file = re.search(r"^\s*file = (.+)$|in file \"(.+?)\"", message, re.MULTILINE)
         line = re.search(r"(?:Line: |in line |in record/value )(\d+)", message)
         raise SourceError(
-            f"The events file {file[1] or file[2] if file else path} cannot be read: it"
+            f"The events file {shown(file[1] or file[2] if file else path)} cannot be read: it"
             f" {complaints[0]}{f', in line {line[1]}' if line else ''}. Mend it there."
         ) from None

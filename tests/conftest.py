@@ -3,9 +3,11 @@
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +22,8 @@ DBT = Path(sys.executable).with_name("dbt")
 
 
 @dataclass
-class Project:
-    """A copy of the project in a folder of its own."""
+class BuiltProject:
+    """A copy of the project in a folder of its own, to be read."""
 
     root: Path
 
@@ -35,19 +37,54 @@ class Project:
         """The seed that holds the raw events."""
         return self.root / "seeds" / "raw_compliance_events.csv"
 
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the built database as a reader would."""
+        return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
+
+
+class Project(BuiltProject):
+    """A copy of the project that can be built and changed."""
+
     def dbt(
-        self, *arguments: str, prefix: tuple[str, ...] = (), **environment: str
+        self,
+        *arguments: str,
+        prefix: tuple[str, ...] = (),
+        cwd: Path | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess:
-        """Run dbt in the copy, behind a command prefix; stdout holds both outputs as text."""
+        """Run dbt in the copy or another folder; stdout holds both outputs as text."""
         return subprocess.run(
             [*prefix, DBT, "--no-use-colors", *arguments],
-            cwd=self.root,
+            cwd=cwd or self.root,
             env={**clean_environment(), **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=600,
         )
+
+    @contextmanager
+    def start_dbt(self, *arguments: str) -> Iterator[subprocess.Popen]:
+        """Start dbt in a process group of its own, which is gone at the end.
+
+        Its output goes into the smallest pipe there is. So it waits for its reader, and is still
+        under way after any line that many others follow, however slow the reader is.
+        """
+        process = subprocess.Popen(
+            [DBT, "--no-use-colors", *arguments],
+            cwd=self.root,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            pipesize=os.sysconf("SC_PAGE_SIZE"),
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                kill(process)
 
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
@@ -58,9 +95,12 @@ class Project:
             capture_output=True,
         )
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open the built database as a reader would."""
-        return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
+
+def kill(process: subprocess.Popen) -> bool:
+    """Kill a process group, and return whether its first process was still running."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
 
 
 def clean_environment() -> dict[str, str]:
@@ -115,12 +155,32 @@ def new_project(tmp_path_factory) -> Callable[[str], Project]:
 
 
 @pytest.fixture(scope="session")
-def built_project(new_project) -> Project:
-    """A copy with the committed seed, built whole, warnings being errors."""
+def built_project(new_project) -> Iterator[BuiltProject]:
+    """A copy with the committed seed, built whole, warnings being errors.
+
+    All tests share it, so none may change it; `own_build` is for those that run commands.
+    """
     project = new_project("seed")
     result = project.dbt("--warn-error", "build")
     assert result.returncode == 0, result.stdout
-    return project
+    before = state_of_files(project.root)
+    yield BuiltProject(project.root)
+    assert state_of_files(project.root) == before, "a test has changed the build that all share"
+
+
+def state_of_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of every file, but for what Python keeps of its own."""
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+@pytest.fixture
+def own_build(built_project, tmp_path) -> Project:
+    """A copy of the seed build, with all that dbt wrote, for a test to run commands in."""
+    return Project(shutil.copytree(built_project.root, tmp_path / "own_build", symlinks=True))
 
 
 @pytest.fixture(scope="session")

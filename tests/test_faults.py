@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import releases
-from conftest import DBT, clean_environment
+from conftest import clean_environment, kill
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
@@ -50,8 +50,8 @@ with duckdb.connect(work, read_only=True) as connection:
     releases.publish(connection, Path(folder), marts, {})
 """
 
-# Reads until its input is closed. Each answer of a fresh connection must be of one release; a
-# connection that stays open must go on giving the answers of its own.
+# Reads until its input is closed, and says each answer that is new. Each answer of a fresh
+# connection must be of one release; a connection that stays open must go on giving its own.
 READ = """
 import select, sys, duckdb
 
@@ -72,21 +72,17 @@ with duckdb.connect() as patient:
             counts = answers(connection)
         assert len(set(counts)) == 1, f"a mix of releases: {counts}"
         assert answers(patient) == first, "an open connection sees another release"
-        seen.add(counts)
+        if counts not in seen:
+            seen.add(counts)
+            print(counts[0], flush=True)
         polls += 1
-print(polls, len(seen))
+print(polls)
 """
 
 
 def served(folder: Path) -> str:
     """Verify the release that is served, and return its name."""
     return releases.verify(releases.current_release(folder))["release"]
-
-
-def kill(process: subprocess.Popen) -> bool:
-    """Kill a process and its children, and return whether it was still running."""
-    os.killpg(process.pid, signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -125,40 +121,29 @@ def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen
     return process
 
 
-def start_build(project) -> subprocess.Popen:
-    """Start a build in a process group of its own; its output fits into a pipe."""
-    return subprocess.Popen(
-        [DBT, "--no-use-colors", "build"],
-        cwd=project.root,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-    )
-
-
 # --- Killed ---------------------------------------------------------------------------------------
 
 
 def test_a_build_killed_at_any_moment_leaves_a_complete_release(project):
+    """The moments are lines of its output, which come sooner or later."""
     before = served(project.releases)
-    started = time.monotonic()
-    assert project.dbt("build").returncode == 0
-    duration = time.monotonic() - started
+    whole = project.dbt("build")
+    assert whole.returncode == 0
+    lines = len(whole.stdout.splitlines())
     assert served(project.releases) > before
     killed = 0
     for moment in range(BUILD_KILLS):
         before = served(project.releases)
-        process = start_build(project)
-        time.sleep(duration * (moment + 0.5) / BUILD_KILLS)
-        killed += kill(process)
+        with project.start_dbt("build") as process:
+            for _ in range(int(lines * (moment + 0.5) / BUILD_KILLS)):
+                process.stdout.readline()
+            killed += kill(process)
         after_kill = served(project.releases)
         assert after_kill >= before
         result = project.dbt("build")
         assert result.returncode == 0, result.stdout
         assert served(project.releases) > after_kill
-    # A build that is faster than the first one may have ended before its kill.
+    # One that has its last lines still to say may have ended before its kill.
     assert killed >= BUILD_KILLS / 2
 
 
@@ -181,17 +166,21 @@ def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, fold
 
 def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
     started = time.monotonic()
-    assert start_publish(work, folder).wait(timeout=60) == 0
-    duration = time.monotonic() - started
+    assert start_publish(work, folder).wait() == 0
+    longest = time.monotonic() - started
     moments = random.Random(7)
     killed = 0
-    for _ in range(TIMED_PUBLISH_KILLS):
+    while killed < TIMED_PUBLISH_KILLS:
         before = served(folder)
         process = start_publish(work, folder)
-        time.sleep(moments.uniform(0, duration))
-        killed += kill(process)
+        moment = moments.uniform(0, longest)
+        time.sleep(moment)
+        if kill(process):
+            killed += 1
+        else:
+            # The machine has become faster.
+            longest = moment
         assert served(folder) >= before
-    assert killed >= TIMED_PUBLISH_KILLS / 2
     before = served(folder)
     assert start_publish(work, folder).wait(timeout=60) == 0
     assert served(folder) > before
@@ -356,8 +345,7 @@ def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):
 
 def test_the_second_of_two_builds_says_who_is_building(project):
     before = served(project.releases)
-    first = start_build(project)
-    try:
+    with project.start_dbt("build") as first:
         # From the first seed on, the database is open.
         while "1 of" not in first.stdout.readline():
             assert first.poll() is None
@@ -368,9 +356,6 @@ def test_the_second_of_two_builds_says_who_is_building(project):
         assert served(project.releases) == before
         output, _ = first.communicate(timeout=300)
         assert first.returncode == 0, output
-    finally:
-        if first.poll() is None:
-            kill(first)
     assert served(project.releases) > before
 
 
@@ -405,11 +390,12 @@ def reader(folder) -> Iterator[subprocess.Popen]:
 def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, capsys):
     with duckdb.connect(work) as connection:
         marts = releases.list_marts(connection)
-        for number in range(PUBLISHES_WHILE_READING):
+        events = int(reader.stdout.readline())
+        for number in range(1, PUBLISHES_WHILE_READING + 1):
             connection.execute(f"""
                 begin;
                 create or replace temp table lost as
-                    from marts.fct_compliance_events order by event_id limit {number + 1};
+                    from marts.fct_compliance_events order by event_id limit {number};
                 delete from marts.fct_compliance_events
                     where event_id in (select event_id from lost);
                 update marts.compliance_by_status set events = events
@@ -419,12 +405,13 @@ def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, caps
                 commit;
             """)
             releases.publish(connection, folder, marts, {})
+            events -= number
+            # Waits until the reader has seen this release.
+            assert reader.stdout.readline() == f"{events}\n", reader.communicate()
     for _ in range(2):
         result = project.dbt("build", OTT_RELEASE_PATH=str(folder))
         assert result.returncode == 0, result.stdout
     output, errors = reader.communicate("stop", timeout=60)
     assert reader.returncode == 0, errors
-    polls, releases_seen = map(int, output.split())
     with capsys.disabled():
-        print(f" [{polls} polls, {releases_seen} releases seen]", end="")
-    assert polls > 100 and releases_seen > PUBLISHES_WHILE_READING / 2
+        print(f" [{int(output)} polls]", end="")

@@ -5,14 +5,12 @@ import json
 import os
 import random
 import re
-import signal
-import subprocess
 import time
 from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from conftest import DBT, assert_same, clean_environment
+from conftest import assert_same, kill
 from generate_events import SCHEMA
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
@@ -347,23 +345,13 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(grown, seed):
         connection.execute(
             "delete from events where event_id = ?", [str(draws.randrange(1000, 5000))]
         )
-    process = subprocess.Popen(
-        [DBT, "--no-use-colors", "build", "--exclude", "test_type:unit", "--vars", VARIABLES],
-        cwd=grown.root,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-    )
     model = draws.choice([*DAILY])
-    for line in process.stdout:
-        if "START" in line and f"intermediate.{model} " in line:
-            break
-    time.sleep(draws.uniform(0, 0.3))
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the build ended before its kill"
-    process.stdout.close()
+    with grown.start_dbt("build", "--exclude", "test_type:unit", "--vars", VARIABLES) as process:
+        for line in process.stdout:
+            if "START" in line and f"intermediate.{model} " in line:
+                break
+        time.sleep(draws.uniform(0, 0.3))
+        assert kill(process), "the build ended before its kill"
 
     result = build(grown)
     assert result.returncode == 0, result.stdout

@@ -56,9 +56,9 @@ def test_release_commands_run(built_project):
         )
 
 
-def test_analysis_example_runs(built_project):
+def test_analysis_example_runs(own_build):
     (command,) = re.findall(r"`.venv/bin/dbt (show [^`]*)`", README)
-    result = built_project.dbt(*command.split())
+    result = own_build.dbt(*command.split())
     assert result.returncode == 0, result.stdout
     assert "AFRICA" in result.stdout
 

@@ -12,14 +12,13 @@ COLUMNS = ["a", "b"]
 
 
 @pytest.fixture
-def read(tmp_path, monkeypatch):
-    """Return a function that reads files of the current folder: how many rows, and the rows."""
-    monkeypatch.chdir(tmp_path)
+def read(tmp_path):
+    """Return a function that reads files of a folder: how many rows, and the rows."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
 
         def rows(path: str, columns=COLUMNS) -> tuple[int | None, list[tuple]]:
-            files = source.EventFiles(connection, path, columns)
+            files = source.EventFiles(connection, str(tmp_path / path), columns)
             counted = files.count_rows(connection)
             return counted, connection.execute(f"from {files.query} order by all").fetchall()
 

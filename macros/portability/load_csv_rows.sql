@@ -1,8 +1,9 @@
 {#- dbt-duckdb lets DuckDB guess how the file quotes its values. A guess that is wrong reads a
-    damaged file as if nothing were amiss; told outright, DuckDB stops and names the line. -#}
+    damaged file as if nothing were amiss; told outright, DuckDB stops and names the line. The path that
+    it takes is that of the folder which was parsed, perhaps the one that this one is a copy of. -#}
 {% macro duckdb__load_csv_rows(model, agate_table) %}
     {%- set sql -%}
-        copy {{ this }} from '{{ adapter.get_seed_file_path(model) }}' (
+        copy {{ this }} from {{ duckdb_path(agate_table.original_abspath) }} (
             format csv, header true, auto_detect false, delimiter ',', quote '"', escape '"'
         )
     {%- endset -%}
