@@ -55,6 +55,11 @@ class SourceError(Exception):
     """A sentence for the user: what is wrong with the files of events and what to do."""
 
 
+def unusable(file: str, problem: str) -> SourceError:
+    """Return an error that names a file as people do, and what is wrong with it."""
+    return SourceError(f"The events file {file.removeprefix(f'{PROJECT}/')} {problem}")
+
+
 def file_format(path: str) -> str:
     """Return `parquet`, `csv` or `json`, by the ending of a path; raises SourceError for others."""
     ending = str(path).lower()
@@ -193,45 +198,44 @@ def count_seed(file: str, columns: list[str]) -> int:
     require_header(file, first_row(file), columns)
     rows = count_csv_rows(file)
     if not rows:
-        raise SourceError(f"The events file {shown(file)} has a header but no rows. Add events below it.")
+        raise unusable(file, "has a header but no rows. Add events below it.")
     return rows
 
 
 def require_header(file: str, header: list[str], columns: list[str]) -> None:
     """Raise SourceError unless the first line of a CSV file names each of the columns once."""
     if not any(header):
-        raise SourceError(
-            f"The events file {shown(file)} is empty. Its first line must name the columns:"
-            f" {','.join(columns)}"
-        )
+        raise unusable(file, f"is empty. Its first line must name the columns: {','.join(columns)}")
     others = [mark for mark in ";\t|" if mark in "".join(header)]
     if others and not set(columns).issubset(header):
-        raise SourceError(
-            f"The events file {shown(file)} is not separated by commas but by {others[0]!r}, it seems."
-            " Save it as CSV with commas."
+        raise unusable(
+            file,
+            f"is not separated by commas but by {others[0]!r}, it seems."
+            " Save it as CSV with commas.",
         )
     if set(columns).isdisjoint(header):
         # The line may hold values of an event, which are not to be shown.
-        raise SourceError(
-            f"The events file {shown(file)} lacks the column(s) {', '.join(columns)}, which its first line"
-            " must name. Add them, or say in the var events_columns what they are called there."
+        raise unusable(
+            file,
+            f"lacks the column(s) {', '.join(columns)}, which its first line"
+            " must name. Add them, or say in the var events_columns what they are called there.",
         )
     require_columns(file, header, columns)
     for column in columns:
         if header.count(column) > 1:
-            raise SourceError(
-                f"The events file {shown(file)} names the column {column} twice in its first line. Rename"
-                " or remove one."
+            raise unusable(
+                file, f"names the column {column} twice in its first line. Rename or remove one."
             )
 
 
 def require_columns(file: str, found: list[str], columns: list[str]) -> None:
     """Raise SourceError when a file lacks one of the columns."""
     if missing := [column for column in columns if column not in found]:
-        raise SourceError(
-            f"The events file {shown(file)} lacks the column(s) {', '.join(missing)}. It has:"
+        raise unusable(
+            file,
+            f"lacks the column(s) {', '.join(missing)}. It has:"
             f" {', '.join(found)}. Add them, or say in the var events_columns what they are called"
-            " there."
+            " there.",
         )
 
 
@@ -263,11 +267,6 @@ def glob(connection: duckdb.DuckDBPyConnection, pattern: str) -> list[str]:
     """Return the files that match, as DuckDB finds them, in the order of their names."""
     found = connection.execute("select file from glob(?) order by file", [pattern]).fetchall()
     return [file for (file,) in found]
-
-
-def shown(file: str) -> str:
-    """Return a file as messages name it."""
-    return file.removeprefix(f"{PROJECT}/")
 
 
 def literals(files: list[str]) -> str:
@@ -324,7 +323,7 @@ def first_row(file: str, connection: duckdb.DuckDBPyConnection | None = None) ->
         first = next(rows, [])
         if not first and any(rows):
             # DuckDB would take it for the one that names the columns.
-            raise SourceError(f"The events file {shown(file)} begins with an empty line. Remove it.")
+            raise unusable(file, "begins with an empty line. Remove it.")
         return first
     with explained(file):
         # As one value; of the lines below, only their ends must be found.
@@ -354,17 +353,19 @@ def csv_rows(file: str) -> Iterator[list[str]]:
             for row in reader:
                 width = width or len(row)
                 if row and len(row) != width:
-                    raise SourceError(
-                        f"The events file {shown(file)} cannot be read: line {reader.line_num} has"
+                    raise unusable(
+                        file,
+                        f"cannot be read: line {reader.line_num} has"
                         f" {len(row)} values, and the first line names {width} columns. Mend it"
-                        " there; values that hold commas stand in double quotes."
+                        " there; values that hold commas stand in double quotes.",
                     )
                 yield row
         except csv.Error:
-            raise SourceError(
-                f"The events file {shown(file)} cannot be read: a quote is not closed, or text follows a"
+            raise unusable(
+                file,
+                f"cannot be read: a quote is not closed, or text follows a"
                 f" closing one, in the row that ends in line {reader.line_num}. Mend it there;"
-                " quotes within values are doubled."
+                " quotes within values are doubled.",
             ) from None
 
 
@@ -404,22 +405,20 @@ def count_outer_objects(binary: BinaryIO) -> int:
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
     """Open a file on this machine as bytes without compression; raises SourceError."""
+    is_gzip = file.lower().endswith(".gz")
     try:
-        if file.lower().endswith(".gz"):
-            # It looks at the checksum at the end, as DuckDB does not.
-            stream = gzip.open(file)
-        else:
-            stream = io.BufferedReader(pa.input_stream(file))
-        with stream:
+        # Unlike DuckDB, gzip looks at the checksum that ends a file.
+        with gzip.open(file) if is_gzip else io.BufferedReader(pa.input_stream(file)) as stream:
             yield stream
     except UnicodeDecodeError:
-        raise SourceError(
-            encoding_problem(Path(file)) or f"The events file {shown(file)} is not UTF-8."
-        ) from None
+        if file.lower().endswith(COMPRESSIONS):
+            raise unusable(file, "is not UTF-8. Save it as UTF-8.") from None
+        raise SourceError(encoding_problem(Path(file))) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(
-            f"The events file {shown(file)} cannot be read: {getattr(error, 'strerror', None) or error}."
-            " If it is still being written, build again when it is whole."
+        raise unusable(
+            file,
+            f"cannot be read: {getattr(error, 'strerror', None) or error}."
+            " If it is still being written, build again when it is whole.",
         ) from None
 
 
@@ -438,7 +437,8 @@ def explained(path: str) -> Iterator[None]:
             ) from None
         file = re.search(r"^\s*file = (.+)$|in file \"(.+?)\"", message, re.MULTILINE)
         line = re.search(r"(?:Line: |in line |in record/value )(\d+)", message)
-        raise SourceError(
-            f"The events file {shown(file[1] or file[2] if file else path)} cannot be read: it"
-            f" {complaints[0]}{f', in line {line[1]}' if line else ''}. Mend it there."
+        raise unusable(
+            file[1] or file[2] if file else path,
+            "cannot be read: it"
+            f" {complaints[0]}{f', in line {line[1]}' if line else ''}. Mend it there.",
         ) from None
