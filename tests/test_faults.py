@@ -153,7 +153,7 @@ def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, fold
         operation += 1
         before = served(folder)
         process = start_publish(work, folder, deadly=operation)
-        if process.wait(timeout=60) == 0:
+        if process.wait(timeout=600) == 0:
             break
         assert process.returncode == -signal.SIGKILL
         survived.append(served(folder) != before)
@@ -182,7 +182,7 @@ def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
             longest = moment
         assert served(folder) >= before
     before = served(folder)
-    assert start_publish(work, folder).wait(timeout=60) == 0
+    assert start_publish(work, folder).wait(timeout=600) == 0
     assert served(folder) > before
 
 
@@ -354,7 +354,7 @@ def test_the_second_of_two_builds_says_who_is_building(project):
         assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
         assert "Traceback" not in second.stdout
         assert served(project.releases) == before
-        output, _ = first.communicate(timeout=300)
+        output, _ = first.communicate(timeout=600)
         assert first.returncode == 0, output
     assert served(project.releases) > before
 
@@ -411,7 +411,7 @@ def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, caps
     for _ in range(2):
         result = project.dbt("build", OTT_RELEASE_PATH=str(folder))
         assert result.returncode == 0, result.stdout
-    output, errors = reader.communicate("stop", timeout=60)
+    output, errors = reader.communicate("stop", timeout=600)
     assert reader.returncode == 0, errors
     with capsys.disabled():
         print(f" [{int(output)} polls]", end="")
