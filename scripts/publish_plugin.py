@@ -95,7 +95,8 @@ class Plugin(BasePlugin):
                     # Of its own, as the caller's connection waits for this function.
                     with conn.cursor() as cursor:
                         cursor.execute(f"set threads = {wanted['threads']}")
-                        release = releases.publish(cursor, folder, wanted["marts"], wanted["about"])
+                        about = wanted["about"] | {"project": releases.this_project(folder)}
+                        release = releases.publish(cursor, folder, wanted["marts"], about)
                     answer["release"] = str(release)
                     answer["bytes"] = (release / releases.DATABASE).stat().st_size
             except releases.ReleaseError as error:
