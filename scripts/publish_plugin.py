@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -25,6 +26,36 @@ def lock_holder(error: duckdb.Error) -> str | None:
     """The process that keeps a database from being opened; none if that is not the reason."""
     holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
     return holder and holder[1]
+
+
+def why_not_open(path: str, error: duckdb.Error) -> str:
+    """Say why the work database cannot be opened, and what to do."""
+    reason = str(error).splitlines()[0].rstrip()
+    if holder := lock_holder(error):
+        return (
+            f"{path} is in use by {holder}: wait for that build, or close that client"
+            " (clients read release/current/ott_compliance.duckdb); nothing was changed."
+        )
+    if Path(path).is_dir():
+        return (
+            f"{path} is a folder, where the work database belongs: move it away, or let"
+            " OTT_DATABASE_PATH name a file; nothing was changed."
+        )
+    if "Permission denied" in reason or "Read-only file system" in reason:
+        return (
+            f"{path} may not be read and written here ({reason}): get the right to, or let"
+            " OTT_DATABASE_PATH name another file; nothing was changed."
+        )
+    # Whatever else keeps DuckDB from reading a file: cut short, overwritten, none of its own.
+    if Path(path).is_file() and isinstance(
+        error, duckdb.IOException | duckdb.SerializationException | duckdb.FatalException
+    ):
+        return (
+            f"{path} cannot be read as a database ({reason}): delete it, and {path}.wal if there is"
+            " one, and build again, which makes it anew; releases are not touched."
+        )
+    bounds = [f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)]
+    return reason + (f" (with {', '.join(bounds)})" if bounds else "")
 
 
 class Plugin(BasePlugin):
@@ -51,18 +82,7 @@ class Plugin(BasePlugin):
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as error:
-            holder = lock_holder(error)
-            if holder is None:
-                bounds = [
-                    f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)
-                ]
-                raise DbtRuntimeError(
-                    str(error).splitlines()[0] + (f" (with {', '.join(bounds)})" if bounds else "")
-                ) from None
-            raise DbtRuntimeError(
-                f"{creds.path} is in use by {holder}: wait for that build, or close that client"
-                " (clients read release/current/ott_compliance.duckdb); nothing was changed."
-            ) from None
+            raise DbtRuntimeError(why_not_open(creds.path, error)) from None
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Add the functions to a connection."""

@@ -121,18 +121,17 @@
     {%- for result in results if result.node.resource_type in ['test', 'unit_test'] -%}
         {%- do checks['warned' if result.status == 'warn' else 'passed'].append(result.node.name) -%}
     {%- endfor -%}
-    {#- As text: a date among them is none of JSON's types. -#}
-    {%- set vars = {} -%}
-    {%- for name, value in invocation_args_dict.get('vars', {}).items() -%}
-        {%- do vars.update({name: value | string}) -%}
-    {%- endfor -%}
+    {#- Values of vars may be secret, and the command has lost the quotes that end them. -#}
+    {%- set command = modules.re.sub(
+        '(?s)--vars.*', '--vars ...', invocation_args_dict.get('invocation_command') or ''
+    ) -%}
     {{- return({
         'dbt': {
             'version': dbt_version,
             'invocation_id': invocation_id,
             'started_at': run_started_at.isoformat(timespec='seconds'),
-            'command': invocation_args_dict.get('invocation_command'),
-            'vars': vars,
+            'command': command,
+            'vars': invocation_args_dict.get('vars', {}) | map('string') | list,
         },
         'checks': checks,
     }) -}}
