@@ -49,6 +49,8 @@ def main() -> int:
         return 1
     # A disk that fills up later costs lines of the log, not a traceback for each of them.
     logging.raiseExceptions = False
+    # A helper process of Python's would speak of what a build that was stopped has left to it.
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
     # Imported late, as that takes seconds; dbt notes its command from the arguments.
     from dbt.cli.main import cli
 
