@@ -47,9 +47,8 @@ def why_not_open(path: str, error: duckdb.Error) -> str:
             " OTT_DATABASE_PATH name another file; nothing was changed."
         )
     # Whatever else keeps DuckDB from reading a file: cut short, overwritten, none of its own.
-    if Path(path).is_file() and isinstance(
-        error, duckdb.IOException | duckdb.SerializationException | duckdb.FatalException
-    ):
+    damage = duckdb.IOException | duckdb.SerializationException | duckdb.FatalException
+    if Path(path).is_file() and isinstance(error, damage) and "No space left" not in reason:
         return (
             f"{path} cannot be read as a database ({reason}): delete it, and {path}.wal if there is"
             " one, and build again, which makes it anew; releases are not touched."

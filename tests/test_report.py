@@ -699,6 +699,18 @@ def test_release_folder_comes_from_the_environment_and_its_manifest_is_shown(
     assert "created today, from commit abc&lt;123." in output.read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    ["[]", "null", "{", '{"release": {"a": 1}}', '{"release": "\\ud800"}', "[" * 100_000],
+)
+def test_a_damaged_manifest_is_passed_over(release_file, tmp_path, manifest):
+    shutil.copy(release_file, tmp_path / "ott_compliance.duckdb")
+    (tmp_path / "manifest.json").write_text(manifest)
+    result = run_report(tmp_path, tmp_path / "report.html")
+    assert result.returncode == 0, result.stderr
+    assert "Release {" not in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_help_says_what_is_written_and_from_what():
     result = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True)
     assert result.returncode == 0

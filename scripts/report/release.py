@@ -127,14 +127,18 @@ class Release:
 
     @cached_property
     def manifest(self) -> Row:
-        """Texts in the file manifest.json beside the database; empty when there is none."""
+        """Printable texts in manifest.json beside the database; empty when there is none."""
         try:
             content = json.loads((self.file.parent / "manifest.json").read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(content, dict):
             return {}
-        return {name: value for name, value in content.items() if isinstance(value, str)}
+        return {
+            name: value
+            for name, value in content.items()
+            if isinstance(value, str) and value.isprintable()
+        }
 
 
 def _plain(value: Any) -> Any:
