@@ -21,7 +21,7 @@ $(INSTALLED): requirements.txt
 
 build: $(INSTALLED)  ## Build and check all tables, and publish them as a release
 	@$(BIN)/python scripts/check_encoding.py seeds/*.csv
-	$(BIN)/dbt build
+	$(BIN)/python scripts/build.py
 
 report: $(INSTALLED)  ## Write the published tables as charts to target/compliance_report.html
 	$(BIN)/python scripts/report.py

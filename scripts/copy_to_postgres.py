@@ -19,6 +19,7 @@ import duckdb
 import psycopg
 import releases
 from psycopg import sql
+from psycopg.pq import Conninfo
 from tqdm import tqdm
 
 SOURCE_SCHEMA = "marts"
@@ -53,6 +54,11 @@ SCHEMA_COMMENT = (
     "The next copy replaces these tables: {tables}"
 )
 REPLACED_TABLES = re.compile(r"scripts/copy_to_postgres\.py\. The next copy replaces .*?: (.*)")
+
+# What the parts of a connection string look like when none of them holds a piece of a password that
+# ought to have been quoted or encoded. Errors of Postgres quote these parts.
+PLAIN_PART = {"user": r"[^@:=\s]*", "port": r"[\d,]*", "hostaddr": r"[\da-f.:,]*"}
+PLAIN_PART_OF_ANY_OTHER_NAME = r"[^@=\s]*"
 
 HELP_EPILOG = """\
 where to:
@@ -467,7 +473,11 @@ def _parse_arguments() -> argparse.Namespace:
         metavar="SECONDS",
         help="how long to wait for readers of the old tables to finish (default: 300)",
     )
-    return parser.parse_args()
+    arguments, others = parser.parse_known_args()
+    if others:
+        # Not shown, as they may be a connection string, or the rest of one without quotes.
+        parser.error(f"{len(others)} unknown arguments; quote a connection string with blanks")
+    return arguments
 
 
 def _connect(dsn: str) -> psycopg.Connection:
@@ -475,13 +485,40 @@ def _connect(dsn: str) -> psycopg.Connection:
         return psycopg.connect(
             dsn, client_encoding="utf8", fallback_application_name="copy_to_postgres"
         )
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    # Names of hosts that cannot be are errors of Unicode.
+    except (psycopg.Error, UnicodeError) as error:
         reason = _first_line(error).removeprefix("connection failed: ")
+        for password in _passwords(dsn):
+            reason = reason.replace(password, "***")
         raise CopyError(
             f"Postgres cannot be reached: {reason}; "
             "check --dsn or the environment variables PGHOST, PGPORT, PGDATABASE, PGUSER "
             "and PGPASSWORD."
         ) from None
+
+
+def _passwords(dsn: str) -> list[str]:
+    """Return the passwords in a connection string that did not work.
+
+    Raises CopyError when there is doubt whether they are all.
+    """
+    try:
+        parts = [part for part in Conninfo.parse(dsn.encode()) if part.val]
+    except (psycopg.Error, UnicodeError):
+        parts = None
+    if parts is None or not all(
+        part.dispchar == b"*"
+        or re.fullmatch(
+            PLAIN_PART.get(part.keyword.decode(), PLAIN_PART_OF_ANY_OTHER_NAME), part.val.decode()
+        )
+        for part in parts
+    ):
+        raise CopyError(
+            "The connection string in --dsn does not work, and the reason is not shown, as it may "
+            "hold a part of a password: write characters like @ : / in a URI as %40 %3A %2F, and "
+            "values with blanks in quotes; or leave the password to PGPASSWORD or ~/.pgpass."
+        ) from None
+    return [part.val.decode() for part in parts if part.dispchar == b"*"]
 
 
 def _first_line(error: Exception) -> str:

@@ -47,6 +47,35 @@ def require_own_project() -> None:
         )
 
 
+def why_not_open(path: str, error: duckdb.Error) -> str:
+    """Say why the work database cannot be opened, and what to do."""
+    reason = str(error).splitlines()[0].rstrip()
+    if holder := lock_holder(error):
+        return (
+            f"{path} is in use by {holder}: wait for that build, or close that client"
+            " (clients read release/current/ott_compliance.duckdb); nothing was changed."
+        )
+    if Path(path).is_dir():
+        return (
+            f"{path} is a folder, where the work database belongs: move it away, or let"
+            " OTT_DATABASE_PATH name a file; nothing was changed."
+        )
+    if "Permission denied" in reason or "Read-only file system" in reason:
+        return (
+            f"{path} may not be read and written here ({reason}): get the right to, or let"
+            " OTT_DATABASE_PATH name another file; nothing was changed."
+        )
+    # Whatever else keeps DuckDB from reading a file: cut short, overwritten, none of its own.
+    damage = duckdb.IOException | duckdb.SerializationException | duckdb.FatalException
+    if Path(path).is_file() and isinstance(error, damage) and "No space left" not in reason:
+        return (
+            f"{path} cannot be read as a database ({reason}): delete it, and {path}.wal if there is"
+            " one, and build again, which makes it anew; releases are not touched."
+        )
+    bounds = [f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)]
+    return reason + (f" (with {', '.join(bounds)})" if bounds else "")
+
+
 class Plugin(BasePlugin):
     """Registers SQL functions for macros, which know no folder and cannot catch errors.
 
@@ -92,18 +121,7 @@ class Plugin(BasePlugin):
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as error:
-            holder = lock_holder(error)
-            if holder is None:
-                bounds = [
-                    f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)
-                ]
-                raise DbtRuntimeError(
-                    str(error).splitlines()[0] + (f" (with {', '.join(bounds)})" if bounds else "")
-                ) from None
-            raise DbtRuntimeError(
-                f"{creds.path} is in use by {holder}: wait for that build, or close that client"
-                " (clients read release/current/ott_compliance.duckdb); nothing was changed."
-            ) from None
+            raise DbtRuntimeError(why_not_open(creds.path, error)) from None
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Look at each connection, as dbt keeps the first one for later runs in its process."""
@@ -163,7 +181,8 @@ class Plugin(BasePlugin):
                     # Of its own, as the caller's connection waits for this function.
                     with conn.cursor() as cursor:
                         cursor.execute(f"set threads = {wanted['threads']}")
-                        release = releases.publish(cursor, folder, wanted["marts"], wanted["about"])
+                        about = wanted["about"] | {"project": releases.this_project(folder)}
+                        release = releases.publish(cursor, folder, wanted["marts"], about)
                     answer["release"] = str(release)
                     answer["bytes"] = (release / releases.DATABASE).stat().st_size
             except releases.ReleaseError as error:

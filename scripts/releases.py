@@ -8,7 +8,10 @@ either the old release or the new one. `dbt build` publishes; this command looks
 import argparse
 import json
 import os
+import re
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from hashlib import file_digest, md5
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from tqdm import tqdm
@@ -32,6 +36,11 @@ KEPT_RELEASES = 3
 FORMAT = 2
 # Name of the new file in the build's connection, unlike that of any work database.
 COPY = "ott_release_copy"
+# A release's name: when it was made, and, but for those of older versions, which number it has. The
+# number orders them, as a clock may have run ahead.
+NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z(?:-(\d+))?")
+# The environment variable with which a project publishes to the folder of another one.
+TAKE_OVER = "OTT_TAKE_OVER_RELEASES"
 # Folders of a release that is not there yet, or on its way out; a killed run leaves them behind.
 BUILDING, REMOVING = ".building-", ".removing-"
 # SQL of the whole number that a checksum makes of a value, by its type; others it takes as text.
@@ -55,29 +64,81 @@ def release_folder() -> Path:
 
 
 def list_releases(folder: Path) -> list[Path]:
-    """Return the folders of the releases that are there, oldest first."""
+    """Return the folders of the releases that are there, in the order of their publication.
+
+    A folder is one by its manifest, or by its name, should it have lost that.
+    """
     return sorted(
-        path.parent for path in folder.glob(f"[!.]*/{MANIFEST}") if path.parent.name != CURRENT
+        (
+            path
+            for path in folder.glob("[!.]*/")
+            if path.name != CURRENT
+            and not path.is_symlink()
+            and (has_manifest(path) or NAME.fullmatch(path.name))
+        ),
+        key=lambda release: (number_of(release), release.name),
     )
+
+
+def has_manifest(release: Path) -> bool:
+    """Return whether a folder holds a manifest, in whatever state; so does one we may not read."""
+    try:
+        return (release / MANIFEST).exists()
+    except PermissionError:
+        return True
+
+
+def number_of(release: Path) -> int:
+    """Return which release it is; 0 for those of older versions, which come first."""
+    named = NAME.match(release.name)
+    return int(named[1] or 0) if named else 0
 
 
 def current_release(folder: Path) -> Path:
     """Return the folder of the release that is served; raises ReleaseError when there is none."""
     current = folder / CURRENT
     if not current.exists():
+        if there := list_releases(folder):
+            names = ", ".join(release.name for release in there)
+            raise ReleaseError(f"No release is served in {folder}. Roll back to one of: {names}.")
         raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
     # Under the folder as it was named, so that it compares to the others in there.
     return folder / current.resolve().name
 
 
 def read_manifest(release: Path) -> dict:
-    """Return the manifest of a release; raises ReleaseError when it cannot be read."""
+    """Return the manifest of a release; raises ReleaseError when it is missing or damaged."""
+    path = release / MANIFEST
     try:
-        return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise ReleaseError(
-            f"{release / MANIFEST} cannot be read ({error}). Roll back to another release."
+            f"{path} cannot be read ({reason}). Roll back to another release."
         ) from None
+    match manifest:
+        case {
+            "release": str() as name,
+            "git_commit": str() | None as commit,
+            "database": {"bytes": int() as size, "sha256": str()},
+            "marts": dict() as marts,
+        } if (
+            f"{name}{commit}".isprintable()
+            and size < 2**63
+            and all(map(is_measure, marts.values()))
+        ):
+            return manifest
+    raise ReleaseError(
+        f"{path} is damaged: it lacks what manifests hold. Roll back to another release."
+    )
+
+
+def is_measure(value: Any) -> bool:
+    """Return whether a value is what a manifest says of a mart."""
+    match value:
+        case {"rows": int() as rows, "checksum": str()}:
+            return rows < 2**63
+    return False
 
 
 def verify(release: Path) -> dict:
@@ -119,12 +180,15 @@ def verify(release: Path) -> dict:
 def roll_back(folder: Path, name: str | None) -> Path:
     """Serve an earlier release again, and return its folder.
 
-    Without a name, the newest one before the current. It is verified first; raises ReleaseError
-    when it does not match its manifest or is not there.
+    Without a name, the last one published before the current. It is verified first; raises
+    ReleaseError when it does not match its manifest or is not there.
     """
     with lock(folder):
+        refuse_folder_as_link(folder)
         if name is None:
-            earlier = [r for r in list_releases(folder) if r.name < current_release(folder).name]
+            there = [*filter(has_manifest, list_releases(folder))]
+            served = current_release(folder)
+            earlier = there[: there.index(served)] if served in there else []
             if not earlier:
                 raise ReleaseError(f"There is no earlier release in {folder}.")
             release = earlier[-1]
@@ -139,11 +203,11 @@ def find_release(folder: Path, name: str | None) -> Path:
     """Return the folder of a release by its name, or of the current one without a name."""
     if name is None:
         return current_release(folder)
-    release = folder / name
-    if release.parent != folder or name == CURRENT or not (release / MANIFEST).is_file():
-        names = ", ".join(path.name for path in list_releases(folder)) or "none"
+    there = {release.name: release for release in list_releases(folder)}
+    if name not in there:
+        names = ", ".join(there) or "none"
         raise ReleaseError(f"There is no release {name} in {folder}; there are: {names}.")
-    return release
+    return there[name]
 
 
 def publish(
@@ -153,14 +217,17 @@ def publish(
 
     `connection` is one of the work database that holds `marts` in its schema `marts`; `about` goes
     into the manifest. Raises ReleaseError, and leaves what is served as it was, when the copy
-    cannot be made.
+    cannot be made, or the `project` in `about` is not the one that publishes here.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder):
+            refuse_folder_as_link(folder)
+            refuse_other_project(folder, about.get("project"))
             remove_leftovers(folder)
             created_at = datetime.now(UTC)
-            name = unused_name(folder, created_at)
+            number = max(map(number_of, list_releases(folder)), default=0) + 1
+            name = f"{created_at:%Y%m%dT%H%M%S.%fZ}-{number}"
             building = folder / (BUILDING + name)
             building.mkdir()
             try:
@@ -204,12 +271,47 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def unused_name(folder: Path, created_at: datetime) -> str:
-    """Name a release by its time, so that names sort like times."""
-    stem = created_at.strftime("%Y%m%dT%H%M%S.%fZ")
-    if (folder / stem).exists():
-        raise ReleaseError(f"There already is a release {stem} in {folder}.")
-    return stem
+def refuse_folder_as_link(folder: Path) -> None:
+    """Raise ReleaseError when a folder stands in place of the link to what is served."""
+    current = folder / CURRENT
+    if current.is_dir() and not current.is_symlink():
+        raise ReleaseError(
+            f"{current} is a folder, not a link to a release, as a copy or a backup without links "
+            f"leaves it. Rename it to the release that its {MANIFEST} names, or remove it if that "
+            "is beside it; then roll back to that release, or build again."
+        )
+
+
+def this_project(folder: Path) -> dict[str, str]:
+    """Return what a manifest says of the project that publishes to a folder.
+
+    The path is relative to the folder, so that a project with its releases inside can be moved.
+    """
+    return {"path": os.path.relpath(PROJECT, folder.resolve()), "host": socket.gethostname()}
+
+
+def refuse_other_project(folder: Path, project: dict[str, str] | None) -> None:
+    """Raise ReleaseError when the last release is of a project that is still somewhere else.
+
+    Whatever is at the same place counts as the same project, and one of this machine that is gone
+    as moved here. Releases of older versions say nothing of theirs.
+    """
+    other = None
+    for release in list_releases(folder):
+        with suppress(ReleaseError):
+            other = read_manifest(release).get("project")
+    match other:
+        case {"path": str() as path, "host": str() as host} if project and path != project["path"]:
+            where = (folder.resolve() / path).resolve()
+        case _:
+            return
+    is_gone = host == project["host"] and not (where / "dbt_project.yml").exists()
+    if not is_gone and os.environ.get(TAKE_OVER) != "1":
+        raise ReleaseError(
+            f"{folder} holds releases of another project, {where} on {host}. Let "
+            "OTT_RELEASE_PATH name a folder of this project's own; or, to publish there in place "
+            f"of the other one from now on, build once with {TAKE_OVER}=1."
+        )
 
 
 def copy_marts(
@@ -410,7 +512,7 @@ def git_commit() -> str | None:
 def make_durable(building: Path) -> None:
     """Make the files of a release read-only and flush them to disk."""
     for path in sorted(building.iterdir()):
-        path.chmod(0o444)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o444)
         flush(path)
     flush(building)
 
@@ -427,9 +529,15 @@ def switch_to(release: Path) -> None:
 
 
 def remove_old_releases(folder: Path) -> None:
-    """Remove all but the newest releases and the one that is served."""
-    for release in list_releases(folder)[:-KEPT_RELEASES]:
-        if release != current_release(folder):
+    """Remove all but the last releases and the one that is served.
+
+    One without its manifest can never be served again. A folder of another name than ours is
+    somebody's copy, and stays.
+    """
+    there = list_releases(folder)
+    kept = [*filter(has_manifest, there)][-KEPT_RELEASES:]
+    for release in there:
+        if release not in (*kept, current_release(folder)) and NAME.fullmatch(release.name):
             # Renamed first: a killed run leaves no release with a part of its files. One that
             # another user made may stay; it is no reason to publish nothing.
             with suppress(OSError):
@@ -469,17 +577,21 @@ def text(value: str) -> str:
 
 
 def print_releases(folder: Path) -> None:
-    """Print the releases, newest first, with a star at the one that is served."""
-    served = current_release(folder)
+    """Print the releases, the last one first, with a star at the one that is served.
+
+    Raises ReleaseError when none is.
+    """
+    served = folder / (folder / CURRENT).resolve().name
     for release in reversed(list_releases(folder)):
+        star = "*" if release == served else " "
         try:
             manifest = read_manifest(release)
         except ReleaseError as error:
-            print("*" if release == served else " ", release.name, error, sep="  ")
+            print(star, release.name, error, sep="  ")
             continue
         events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
         print(
-            "*" if release == served else " ",
+            star,
             release.name,
             f"{len(manifest['marts'])} marts",
             f"{events:,} events" if events is not None else "without events",
@@ -487,6 +599,8 @@ def print_releases(folder: Path) -> None:
             f"commit {manifest['git_commit'] or 'unknown'}",
             sep="  ",
         )
+    refuse_folder_as_link(folder)
+    current_release(folder)
 
 
 def main() -> int:
@@ -497,10 +611,10 @@ def main() -> int:
         " (default: release in the project).",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="list the releases, newest first; * is the one that is served")
+    commands.add_parser("list", help="list the releases, last one first; * is the one served")
     for command, help_text, default in (
         ("verify", "hold a release against its manifest", "the one that is served"),
-        ("rollback", "serve an earlier release again", "the newest one before the current"),
+        ("rollback", "serve an earlier release again", "the last one before the current"),
     ):
         subparser = commands.add_parser(command, help=help_text, description=help_text.capitalize())
         subparser.add_argument("release", nargs="?", help=f"its name (default: {default})")

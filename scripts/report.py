@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,28 +16,24 @@ from releases import PROJECT, release_folder
 # The package beside this file: Python prefers a package to a module of the same name.
 from report.page import page
 from report.release import Release, ReportError, database_file
+from whole_file import whole_file
 
 
-def write_report(release: Path, output: Path) -> None:
+def write_report(release: Path, output: Path, with_users: bool = False) -> None:
     """Write the report of a release to a file, which is left as it was when anything fails.
+
+    It names single users only `with_users`.
 
     Raises ReportError when the release is missing or incomplete, or the file cannot be written.
     """
-    opened = Release(database_file(release))
+    opened = Release(database_file(release), with_users)
     try:
         content = page(opened)
     finally:
         opened.close()
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=output.parent, suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-        # A temporary file is its owner's alone; the report is for everybody.
-        temporary.chmod(0o644)
-        temporary.replace(output)
+        with whole_file(output) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{output} cannot be written: {error.strerror}.") from error
 
@@ -65,9 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=PROJECT / "target" / "compliance_report.html",
         help="HTML file to write (default: target/compliance_report.html)",
     )
+    parser.add_argument(
+        "--with-users",
+        action="store_true",
+        help="show single users with their ids and ages, which are personal data (default: none)",
+    )
     options = parser.parse_args(arguments)
     try:
-        write_report(options.release, options.output)
+        write_report(options.release, options.output, options.with_users)
     except ReportError as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,6 +20,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import duckdb
 import yaml
 from releases import CURRENT, DATABASE, PROJECT, release_folder
+from report.release import OPTIONAL_TABLES
+from whole_file import whole_file
 
 DEFAULT_OUTPUT = PROJECT / "target" / "superset_dashboard.zip"
 RELEASE_FILE = Path(CURRENT) / DATABASE
@@ -542,12 +544,29 @@ def read_release(path: Path) -> Release:
     return release
 
 
+def rows_of(release: Release) -> list[tuple[Cell, ...]]:
+    """Return the rows of the dashboard, without charts of single users that it does not publish."""
+    lacking = OPTIONAL_TABLES - release.columns.keys()
+    rows = (
+        tuple(cell for cell in row if getattr(cell.content, "table", None) not in lacking)
+        for row in ROWS
+    )
+    return [*filter(None, rows)]
+
+
+def charts_of(release: Release) -> list[Chart]:
+    """Return the charts of the dashboard."""
+    return [
+        cell.content for row in rows_of(release) for cell in row if isinstance(cell.content, Chart)
+    ]
+
+
 def missing_columns(release: Release) -> list[str]:
     """Return the columns that a chart uses and the release does not have."""
     present = {
         (name, column) for name, columns in release.columns.items() for column, *_ in columns
     }
-    used = {(chart.table, column) for chart in CHARTS for column in chart.columns}
+    used = {(chart.table, column) for chart in charts_of(release) for column in chart.columns}
     return [".".join(column) for column in sorted(used - present)]
 
 
@@ -645,7 +664,7 @@ def dashboard_asset(release: Release) -> dict[str, Any]:
         "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": [], "parents": ["ROOT_ID"]},
         "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": "OTT compliance"}},
     }
-    for row_number, row in enumerate(ROWS, start=1):
+    for row_number, row in enumerate(rows_of(release), start=1):
         row_id = f"ROW-{row_number}"
         parents = ["ROOT_ID", "GRID_ID"]
         position["GRID_ID"]["children"].append(row_id)
@@ -711,9 +730,9 @@ def bundle_files(release: Release, database_path: str) -> dict[str, str]:
         "databases/ott_compliance.yaml": database_asset(database_path),
         "dashboards/ott_compliance.yaml": dashboard_asset(release),
     }
-    for name in sorted({chart.table for chart in CHARTS}):
+    for name in sorted({chart.table for chart in charts_of(release)}):
         assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(name, release)
-    for chart in CHARTS:
+    for chart in charts_of(release):
         file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
         assets[f"charts/{file_name}.yaml"] = chart_asset(chart)
     return {
@@ -732,16 +751,13 @@ class Dumper(yaml.SafeDumper):
 
 def write_bundle(output: Path, files: dict[str, str]) -> None:
     """Write files below one folder to a ZIP file, the same ones to the same bytes."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(output.name + ".unfinished")
-    with zipfile.ZipFile(unfinished, "w") as bundle:
+    with whole_file(output) as unfinished, zipfile.ZipFile(unfinished, "w") as bundle:
         for name in sorted(files):
             entry = zipfile.ZipInfo(f"ott_compliance/{name}", date_time=ZIP_TIME)
             # Set, because both depend on the platform.
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
             bundle.writestr(entry, files[name])
-    unfinished.replace(output)
 
 
 def main() -> int:
@@ -772,13 +788,12 @@ def main() -> int:
     if not arguments.database_path.startswith("/"):
         parser.error("--database-path must be absolute: Superset runs in a folder of its own")
     try:
-        write_bundle(
-            arguments.output, bundle_files(read_release(release_file), arguments.database_path)
-        )
+        release = read_release(release_file)
+        write_bundle(arguments.output, bundle_files(release, arguments.database_path))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"Wrote {len(CHARTS)} charts to {arguments.output}.")
+    print(f"Wrote {len(charts_of(release))} charts to {arguments.output}.")
     return 0
 
 

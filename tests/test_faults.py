@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import publish_plugin
 import pytest
 import releases
 from conftest import clean_environment, kill
@@ -367,6 +368,163 @@ def test_the_second_of_two_publishers_says_who_is_publishing(work, folder):
                 releases.publish(connection, folder, marts, {})
         with pytest.raises(releases.ReleaseError, match="is publishing or rolling back"):
             releases.roll_back(folder, None)
+
+
+def write_log_of(database: Path) -> None:
+    """Add a table to a database, and leave it in the log as a killed process does."""
+    code = (
+        "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1]); "
+        "connection.execute('create table main.numbers as from range(100000)'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, database], check=True)
+
+
+def damage_log(database: Path) -> None:
+    write_log_of(database)
+    log = database.with_name(f"{database.name}.wal")
+    content = bytearray(log.read_bytes())
+    content[200:300] = bytes(100)
+    log.write_bytes(content)
+
+
+def replace_by_folder(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+
+
+DAMAGE = {
+    "cut in the header": lambda database: os.truncate(database, 100),
+    "cut among the tables": lambda database: os.truncate(database, 300_000),
+    "no byte": lambda database: os.truncate(database, 0),
+    "zeros": lambda database: database.write_bytes(bytes(50_000)),
+    "text": lambda database: database.write_text("event_id,user_id\n" * 1000),
+    "a log that is damaged": damage_log,
+    "a folder": replace_by_folder,
+}
+
+
+def open_work_database(path: Path) -> None:
+    """Let the plugin open a work database as dbt does."""
+    credentials = publish_plugin.DuckDBCredentials(path=str(path))
+    publish_plugin.Plugin("publish_plugin", {}).update_connection_config(credentials, {})
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_work_database_is_told_in_a_sentence(damage, work):
+    DAMAGE[damage](work)
+    with pytest.raises(publish_plugin.DbtRuntimeError) as error:
+        open_work_database(work)
+    advice = {"a folder": "let OTT_DATABASE_PATH name a file"}.get(damage, f"delete it, and {work}")
+    assert advice in str(error.value)
+    assert str(error.value).count("\n") <= 1
+
+
+def test_half_a_log_of_a_killed_build_is_no_damage(work):
+    write_log_of(work)
+    log = work.with_name(f"{work.name}.wal")
+    os.truncate(log, log.stat().st_size // 2)
+    open_work_database(work)
+
+
+def test_a_work_database_that_may_not_be_written_is_told(work, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    database = shutil.copy(work, small_disk / "work.duckdb")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(publish_plugin.DbtRuntimeError, match="may not be read and written here"):
+        open_work_database(database)
+
+
+def test_settings_that_duckdb_refuses_are_no_damage(work, monkeypatch):
+    monkeypatch.setenv("OTT_MEMORY_LIMIT", "plenty")
+    with pytest.raises(publish_plugin.DbtRuntimeError, match="OTT_MEMORY_LIMIT=plenty") as error:
+        open_work_database(work)
+    assert "delete" not in str(error.value)
+
+
+def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
+    """And a database that does not even open, by dbt itself."""
+    before = served(project.releases)
+    database = project.root / "damaged.duckdb"
+    shutil.copy(project.root / "ott_build.duckdb", database)
+    with duckdb.connect(database, read_only=True) as connection:
+        blocks = connection.execute(
+            "select distinct block_id from pragma_storage_info('intermediate.int_checked_events')"
+            " where block_id >= 0"
+        ).fetchall()
+    with database.open("r+b") as file:
+        for (block,) in blocks:
+            file.seek(3 * 4096 + block * 262_144 + 5000)
+            file.write(os.urandom(100))
+    result = project.dbt("build", OTT_DATABASE_PATH=str(database))
+    assert result.returncode == 1
+    assert "int_checked_events read a damaged file. Delete the work database" in result.stdout
+    assert "Traceback" not in result.stdout
+    os.truncate(database, 100)
+    result = project.dbt("build", OTT_DATABASE_PATH=str(database))
+    assert result.returncode != 0
+    assert f"{database} cannot be read as a database" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert served(project.releases) == before
+
+
+def build_command(project, **environment: str) -> subprocess.Popen:
+    """Start what `make build` runs."""
+    return subprocess.Popen(
+        [sys.executable, "scripts/build.py"],
+        cwd=project.root,
+        env={**clean_environment(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("variable", ["DBT_TARGET_PATH", "DBT_LOG_PATH"])
+@pytest.mark.parametrize("fault", ["full", "read-only", "a file"])
+def test_folders_of_dbt_that_cannot_be_written_are_told(project, small_disk, variable, fault):
+    folder = small_disk
+    if fault == "read-only":
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    if fault == "a file":
+        folder = small_disk / "file"
+        folder.write_text("in the way")
+    process = build_command(project, **{variable: str(folder)})
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.fullmatch(rf"{folder} cannot be written \(.*\): .*{variable}.*\n", output)
+    if fault == "full":
+        assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("sign", ["", "Running with dbt", "START"])
+def test_ctrl_c_ends_a_build_with_a_sentence(project, sign):
+    """While modules are loaded, while dbt parses, and while it runs a step."""
+    before = served(project.releases)
+    process = build_command(project, PYTHONUNBUFFERED="1")
+    output = []
+    while sign and sign not in (output or [""])[-1]:
+        output.append(process.stdout.readline())
+        assert output[-1], output
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, (output, rest)
+    assert rest.endswith(
+        "\nStopped. What was served before still is; the next build needs no repair.\n"
+    )
+    assert "Traceback" not in rest
+    assert served(project.releases) == before
+
+
+def test_the_build_command_is_that_of_dbt(project):
+    before = served(project.releases)
+    process = build_command(project)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert served(project.releases) > before
+    manifest = releases.read_manifest(releases.current_release(project.releases))
+    assert manifest["dbt"]["command"] == "dbt build"
 
 
 # --- Readers --------------------------------------------------------------------------------------

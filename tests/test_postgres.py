@@ -726,6 +726,86 @@ def test_a_connection_string_that_cannot_be_read_is_said(release_file):
     one_sentence(run_script(release_file.parent.parent, "--dsn", "postgres//nonsense"))
 
 
+NO_SERVER = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://u:top+secret@{NO_SERVER}/db",
+        f"postgresql://u:top:secret@{NO_SERVER}/db",
+        f"postgresql://u:top@secret@{NO_SERVER}/db",
+        f"postgresql://u:top/secret@{NO_SERVER}/db",
+        f"postgresql://u:top?secret@{NO_SERVER}/db",
+        f"postgresql://u:top%secret@{NO_SERVER}/db",
+        f"postgresql://u:top%40secret@{NO_SERVER}/db",
+        f"postgresql://u:[top]secret@{NO_SERVER}/db",
+        f"postgresql://u:top@secret:{NO_SERVER}/db",
+        f"postgresql://u:topsecret@[{NO_SERVER}/db",
+        f"postgresql://u:topsecret%00@{NO_SERVER}/db",
+        f"postgresql://u:topsecret@{NO_SERVER}/db?sslmode=topsecret",
+        f"postgresql://u:topsecret@{NO_SERVER}/db?nonsense=1",
+        f"postgresql://u@{NO_SERVER}/db?password=top&secret",
+        f"postgresql://{NO_SERVER}/db?user=u:topsecret",
+        "postgresql://u:topsecret@127.0.0.1:port/db",
+        "postgresql://u:topsecret@127.0.0.1:1:1/db",
+        "postgresql://u:topsecret@127.0.0.1:99999/db",
+        "postgresql://u:topsecret@nowhere.invalid/db",
+        "postgresql://u:topsecret/db",
+        "postgresql://u:topsecret",
+        f"postgres//u:topsecret@{NO_SERVER}/db",
+        f"u:topsecret@{NO_SERVER}/db",
+        f" postgresql://u:topsecret@{NO_SERVER}/db?sslmode=require",
+        f"jdbc:postgresql://{NO_SERVER}/db?user=u&password=topsecret",
+        f"dbname=postgresql://u:topsecret@{NO_SERVER}/db host=127.0.0.1 port=1",
+        f"host=postgresql://u:topsecret@{NO_SERVER}/db",
+        "host=127.0.0.1 port=1 password=topsecret",
+        "host=127.0.0.1 port=1 password=top secret",
+        "host=127.0.0.1 port=1 password='topsecret",
+        "host=127.0.0.1 port=1 password='top'secret'",
+        "host=127.0.0.1 port=1 password=topsecret connect_timeout=soon",
+        "host=127.0.0.1 port=1 password=topsecret sslmode=topsecret",
+        "host=127.0.0.1 port=1 user='u password=topsecret'",
+        "host=127.0.0.1 port=1 passwrod=topsecret",
+        "host=127.0.0.1 port=topsecret",
+        "host=127.0.0.1 port=1 hostaddr=topsecret",
+        "host=a..b password=topsecret",
+        "host=127.0.0.1 port=1 password=tops\udce4secret",
+    ],
+)
+def test_no_error_shows_a_password_or_a_piece_of_it(dsn):
+    with pytest.raises(copier.CopyError) as error:
+        copier._connect(dsn)
+    assert not re.search("top|secret", str(error.value))
+
+
+def test_a_server_that_repeats_a_password_is_not_shown(release_file, server):
+    """Here as the name of a user, of a database, and of one that is there."""
+    folder, port = release_file.parent.parent, server.port
+    for dsn in (
+        f"postgresql://topsecret:topsecret@127.0.0.1:{port}/postgres",
+        f"host={server.folder} port={port} user=postgres dbname=u:topsecret@nowhere/db",
+        f"host={server.folder} port={port} user=u:topsecret dbname=postgres",
+        f"host={server.folder} port={port} user=postgres dbname='db password=topsecret'",
+    ):
+        assert "topsecret" not in one_sentence(run_script(folder, "--dsn", dsn))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["postgresql://u:topsecret@127.0.0.1:1/db"],
+        ["--dns", "postgresql://u:topsecret@127.0.0.1:1/db"],
+        ["--dsn", "host=127.0.0.1", "port=1", "password=topsecret"],
+        ["--dsn", "host=127.0.0.1", "--password=topsecret"],
+    ],
+)
+def test_unknown_arguments_are_not_shown(arguments, tmp_path):
+    result = run_script(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert "unknown arguments" in result.stderr and "topsecret" not in result.stderr
+
+
 def test_missing_rights_are_said(release_file, database):
     dsn = database.server.dsn(database.name, database.role())
     said = one_sentence(run_script(release_file.parent.parent, "--dsn", dsn))

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -288,6 +289,241 @@ def test_an_old_release_that_is_served_is_kept(folder, publish):
     shutil.copytree(newest, folder / f"{newest.name}-other")
     releases.remove_old_releases(folder)
     assert len(releases.list_releases(folder)) == releases.KEPT_RELEASES + 1
+
+
+class Clock(datetime):
+    """A clock that goes wrong."""
+
+    error = timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + cls.error
+
+
+def test_releases_follow_one_another_whatever_the_clock_says(folder, publish, monkeypatch):
+    monkeypatch.setattr(releases, "datetime", Clock)
+    order = [releases.current_release(folder).name]
+    for days in (27_000, 0, -9_000, 1, 0):
+        monkeypatch.setattr(Clock, "error", timedelta(days))
+        order.append(publish())
+        there = [path.name for path in releases.list_releases(folder)]
+        assert there == order[-releases.KEPT_RELEASES :]
+        assert releases.current_release(folder).name == order[-1]
+    listed = [line.strip("* ").split()[0] for line in command(folder, "list").stdout.splitlines()]
+    assert listed == order[:-4:-1]
+    for name in order[-2:-4:-1]:
+        assert command(folder, "rollback").stdout == f"Now served: {name}\n"
+    assert command(folder, "rollback").returncode == 1
+    # After a rollback the next one is the last one all the same.
+    newest = publish()
+    assert releases.list_releases(folder)[-1] == releases.current_release(folder)
+    assert releases.roll_back(folder, None).name == order[-1] != newest
+
+
+def test_releases_of_older_versions_come_first(folder, publish):
+    """They are ordered by their names, even where a clock had run ahead."""
+    first = releases.current_release(folder)
+    older = [first.rename(folder / "20990101T000000.000000Z").name]
+    (folder / "current").unlink()
+    (folder / "current").symlink_to(older[0])
+    names = [*older, publish(), publish()]
+    assert [path.name for path in releases.list_releases(folder)] == names
+    assert releases.roll_back(folder, None).name == names[1]
+    assert releases.roll_back(folder, None).name == names[0]
+
+
+def test_a_folder_in_place_of_the_link_is_told_and_stays(folder, publish):
+    """As after a backup that was restored without links: beside its release, or alone."""
+    release = releases.current_release(folder)
+    (folder / "current").unlink()
+    shutil.copytree(release, folder / "current")
+    (folder / "20260101T000000.000000Z").mkdir()
+    before = sorted(folder.iterdir())
+    for act in (publish, lambda: releases.roll_back(folder, release.name)):
+        with pytest.raises(releases.ReleaseError, match=r"current is a folder, not a link .* Ren"):
+            act()
+        assert sorted(folder.iterdir()) == before
+    listing = command(folder, "list")
+    assert release.name in listing.stdout and "current is a folder" in listing.stderr
+    # What the sentence says, where the release is not there.
+    shutil.rmtree(release)
+    (folder / "current").rename(release)
+    listing = command(folder, "list")
+    assert release.name in listing.stdout and "No release is served" in listing.stderr
+    assert command(folder, "rollback", release.name).returncode == 0
+    publish()
+
+
+SOUND = {
+    "release": "a",
+    "git_commit": None,
+    "database": {"bytes": 1, "sha256": ""},
+    "marts": {"dim_users": {"rows": 1, "checksum": ""}},
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{}", "[]", "null", "1", '"text"', "", "{", "[" * 100_000, "\xff", '{"marts": NaN}'),
+        *(json.dumps({key: SOUND[key] for key in SOUND if key != lost}) for lost in SOUND),
+        *(json.dumps(SOUND | {key: odd}) for key in SOUND for odd in (1.5, [], [None], {"a": 1})),
+        json.dumps(SOUND | {"release": None}),
+        json.dumps(SOUND | {"git_commit": "\ud800"}),
+        json.dumps(SOUND | {"database": {"bytes": 10**400, "sha256": ""}}),
+        json.dumps(SOUND | {"database": {"bytes": "1", "sha256": ""}}),
+        json.dumps(SOUND | {"marts": {"dim_users": None}}),
+        json.dumps(SOUND | {"marts": {"dim_users": {"rows": "1", "checksum": ""}}}),
+        json.dumps(SOUND | {"marts": {"dim_users": {"rows": 1}}}),
+    ],
+)
+def test_a_damaged_manifest_is_told(tmp_path, content, capsys, monkeypatch):
+    assert set(SOUND) == {"release", "git_commit", "database", "marts"}
+    monkeypatch.setenv("OTT_RELEASE_PATH", str(tmp_path))
+    for name, manifest in (("sound", json.dumps(SOUND)), ("damaged", content)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_bytes(manifest.encode("latin-1"))
+    (tmp_path / "current").symlink_to("damaged")
+    for arguments in (["verify"], ["rollback", "damaged"], ["list"]):
+        monkeypatch.setattr(sys, "argv", ["releases.py", *arguments])
+        code = releases.main()
+        shown = capsys.readouterr()
+        assert code == (arguments != ["list"])
+        assert re.search(
+            r"damaged/manifest.json (is damaged|cannot be read \(.*?\)).*\. Roll back to another",
+            shown.out + shown.err,
+        )
+    assert "sound  1 marts  without events" in shown.out
+
+
+def test_releases_without_a_manifest_are_named_and_removed(folder, publish):
+    """But the one that is served, and no folder of another name."""
+    lost = folder / "20200101T000000.000000Z"
+    also_lost = folder / "20200101T000000.000000Z-7"
+    others = [folder / name for name in ("20200101T000000.000000Z-mine", "notes", "2020-01-01")]
+    for path in (lost, also_lost, *others):
+        path.mkdir()
+        (path / "ott_compliance.duckdb").write_text("a file")
+    served = releases.current_release(folder)
+    (served / "manifest.json").unlink()
+    listing = command(folder, "list").stdout
+    for path in (lost, also_lost, served):
+        assert f"{path.name}  {path / 'manifest.json'} cannot be read" in listing
+    kept = [publish() for _ in range(3)]
+    assert not lost.exists() and not also_lost.exists() and not served.exists()
+    assert all(path.exists() for path in others)
+    assert [path.name for path in releases.list_releases(folder)] == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".building-x", ".removing-y", "current", ".next", "link", "../other", "./{}", "{}/", "", ".",
+     "{}/../{}", "/{}", "{folder}/{}"],
+)  # fmt: skip
+def test_only_releases_are_served(folder, publish, name):
+    release = releases.current_release(folder)
+    for copy in (".building-x", ".removing-y", "../other"):
+        shutil.copytree(release, folder / copy)
+    (folder / "link").symlink_to(release.name)
+    for act in ("verify", "rollback"):
+        result = command(
+            folder, act, name.replace("{}", release.name).replace("{folder}", str(folder))
+        )
+        assert result.returncode == 1 and "There is no release" in result.stderr
+    assert releases.current_release(folder) == release
+
+
+def test_the_umask_says_who_can_read_a_release(folder, publish):
+    before = os.umask(0o077)
+    try:
+        release = folder / publish()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in release.iterdir()} == {0o400}
+
+
+# --- Two projects, one folder ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def publish_from(tmp_path, monkeypatch):
+    """Return a function that publishes from a project, which it makes, and returns the answer."""
+
+    def publish(project: str, path: str = "", work: str = "work.duckdb") -> dict:
+        root = tmp_path / project
+        root.mkdir(exist_ok=True)
+        (root / "dbt_project.yml").touch()
+        monkeypatch.setattr(releases, "PROJECT", root)
+        monkeypatch.setenv("OTT_RELEASE_PATH", path)
+        with duckdb.connect(root / work) as connection:
+            connection.execute("create schema if not exists marts")
+            connection.execute("create or replace table marts.numbers as select 1 as number")
+            publish_plugin.Plugin("publish_plugin", {}).configure_connection(connection)
+            connection.execute("set threads = 1")
+            request = json.dumps({"marts": ["numbers"], "about": {}, "threads": 1})
+            (answer,) = connection.execute("select publish_release(?)", [request]).fetchone()
+        return json.loads(answer)
+
+    return publish
+
+
+@pytest.mark.parametrize("shared", ["shared", "first/release"])
+def test_a_project_does_not_publish_to_the_folder_of_another(
+    tmp_path, publish_from, monkeypatch, shared
+):
+    shared = str(tmp_path / shared)
+    assert "release" in publish_from("first", shared)
+    served = publish_from("first", shared)["served"]
+    answer = publish_from("second", shared)
+    assert f"releases of another project, {tmp_path / 'first'} on " in answer["error"]
+    assert "build once with OTT_TAKE_OVER_RELEASES=1" in answer["error"]
+    assert answer["served"] == served
+    assert not list(Path(shared).glob(".building-*"))
+    # On purpose; from then on, the first is the other one.
+    monkeypatch.setenv("OTT_TAKE_OVER_RELEASES", "1")
+    assert "release" in publish_from("second", shared)
+    monkeypatch.delenv("OTT_TAKE_OVER_RELEASES")
+    assert "release" in publish_from("second", shared)
+    assert str(tmp_path / "second") in publish_from("first", shared)["error"]
+
+
+@pytest.mark.parametrize("path", ["", "shared"])
+def test_a_project_that_changed_is_the_same_project(tmp_path, publish_from, path):
+    path = path and str(tmp_path / path)
+    publish_from("project", path)
+    # `make clean`, another database, another place, a copy, a new clone at the old place.
+    (tmp_path / "project" / "work.duckdb").unlink()
+    assert "release" in publish_from("project", path)
+    assert "release" in publish_from("project", path, "elsewhere.duckdb")
+    (tmp_path / "project").rename(tmp_path / "moved")
+    assert "release" in publish_from("moved", path)
+    shutil.rmtree(tmp_path / "moved")
+    assert "release" in publish_from("moved", path)
+    if not path:
+        shutil.copytree(tmp_path / "moved", tmp_path / "copy", symlinks=True)
+        assert "release" in publish_from("copy")
+        assert "release" in publish_from("moved")
+
+
+def test_a_project_of_another_machine_may_be_there_still(tmp_path, publish_from, monkeypatch):
+    shared = str(tmp_path / "shared")
+    monkeypatch.setattr("socket.gethostname", lambda: "far")
+    publish_from("first", shared)
+    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "first")
+    assert "on far" in publish_from("second", shared)["error"]
+    # At the same place, as in a container whose name is another one each time.
+    assert "release" in publish_from("first", shared)
+
+
+def test_releases_that_name_no_project_are_taken_over(folder, publish, publish_from):
+    publish()
+    assert "release" in publish_from("first", str(folder))
+    newest = releases.list_releases(folder)[-1]
+    (newest / "manifest.json").chmod(0o644)
+    (newest / "manifest.json").write_text('{"project": 1}')
+    assert "release" in publish_from("second", str(folder))
 
 
 def test_leftovers_of_killed_runs_are_removed(folder, publish):

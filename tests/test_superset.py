@@ -241,6 +241,32 @@ def test_release_that_lacks_a_column_is_named(release_file, tmp_path):
     assert "lacks key_findings.verdict:" in result.stderr
 
 
+def test_release_without_single_users_gives_a_dashboard_without_them(release_file, tmp_path):
+    releases = Releases(tmp_path)
+    releases.add("no users", release_file, f"drop table {SCHEMA}.top_risk_users")
+    releases.publish("no users")
+    result = write_bundle(tmp_path, "--output", tmp_path / "bundle.zip")
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        content = "".join(archive.read(name).decode() for name in archive.namelist())
+        charts = [name for name in archive.namelist() if "/charts/" in name]
+    assert "top_risk_users" not in content and "user_id" not in content
+    assert "compliance_by_user_risk_tier" in content
+    assert len(charts) == len(CHARTS) - 1
+    assert f"Wrote {len(charts)} charts" in result.stdout
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_umask_says_who_can_read_the_bundle(releases, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_bundle(releases.folder, "--output", tmp_path / "bundle.zip")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "bundle.zip").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
+
+
 # --- what the marts hold -------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@
 
 {% macro duckdb__publish_release(results) %}
     {#- First of all, as the database does not always answer after that. -#}
-    {%- do explain_exhaustion(results) -%}
+    {%- do explain_failure(results) -%}
     {%- set obstacle = reason_not_to_publish(results) -%}
     {%- set request = {'marts': [] if obstacle else published_marts(), 'about': about_build(results)} -%}
     {%- if not obstacle -%}
@@ -44,8 +44,8 @@
     {%- endif -%}
 {% endmacro %}
 
-{#- Says in a sentence that memory or disk ran out, and what to do. -#}
-{% macro explain_exhaustion(results) %}
+{#- Says in a sentence that memory or disk ran out or the database is damaged, and what to do. -#}
+{% macro explain_failure(results) %}
     {%- set reasons = [] -%}
     {%- for result in results if result.status in ['error', 'fail'] and not reasons -%}
         {%- set message = result.message or '' -%}
@@ -65,6 +65,12 @@
             {%- do reasons.append(
                 result.node.name ~ ' ran out of memory. Raise OTT_MEMORY_LIMIT ('
                 ~ env_var('OTT_MEMORY_LIMIT', '80 % of the memory') ~ '), or set OTT_CPU_THREADS lower, which needs less'
+            ) -%}
+        {%- elif 'Corrupt database file' in message or 'Could not read enough bytes' in message -%}
+            {%- do reasons.append(
+                result.node.name ~ ' read a damaged file. Delete the work database ('
+                ~ env_var('OTT_DATABASE_PATH', 'ott_build.duckdb')
+                ~ '), which the next build makes anew; if that does not help, it is one of events_source'
             ) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -121,18 +127,17 @@
     {%- for result in results if result.node.resource_type in ['test', 'unit_test'] -%}
         {%- do checks['warned' if result.status == 'warn' else 'passed'].append(result.node.name) -%}
     {%- endfor -%}
-    {#- As text: a date among them is none of JSON's types. -#}
-    {%- set vars = {} -%}
-    {%- for name, value in invocation_args_dict.get('vars', {}).items() -%}
-        {%- do vars.update({name: value | string}) -%}
-    {%- endfor -%}
+    {#- Values of vars may be secret, and the command has lost the quotes that end them. -#}
+    {%- set command = modules.re.sub(
+        '(?s)--vars.*', '--vars ...', invocation_args_dict.get('invocation_command') or ''
+    ) -%}
     {{- return({
         'dbt': {
             'version': dbt_version,
             'invocation_id': invocation_id,
             'started_at': run_started_at.isoformat(timespec='seconds'),
-            'command': invocation_args_dict.get('invocation_command'),
-            'vars': vars,
+            'command': command,
+            'vars': invocation_args_dict.get('vars', {}) | map('string') | list,
         },
         'checks': checks,
     }) -}}

@@ -113,6 +113,8 @@ LEFT_OUT = {
     "random, so rare outliers may be absent.",
     "compliance_by_date": " Shown are the last {shown} of {all} days.",
 }
+# What stands in place of a chart of single users where the report is to name none.
+HIDDEN = "Single users are left out of this report."
 CONTROLS = {"statuses": status_buttons, "region": region_choice, "days": day_choice}
 
 
@@ -132,8 +134,9 @@ def figure(chart: Chart, release: Release) -> tuple[str, Spec | None]:
         )
     table = table_html(chart.title, chart.columns, rows) if rows else ""
     spec = None
+    empty = HIDDEN if chart.table in release.hidden else chart.empty
     if chart.draw is None:
-        content = table or f"<p>{escape(chart.empty)}</p>"
+        content = table or f"<p>{escape(empty)}</p>"
     else:
         drawn = [row for row in rows if chart.drawn(row)]
         has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
@@ -146,7 +149,7 @@ def figure(chart: Chart, release: Release) -> tuple[str, Spec | None]:
                 f'<div aria-hidden="true" data-chart="{chart.key}"></div></div>'
             )
         else:
-            content = f"<p>{escape(chart.empty)}</p>"
+            content = f"<p>{escape(empty)}</p>"
         if table:
             content += f"<details><summary>Table: {escape(chart.title)}</summary>{table}</details>"
     wide = " wide" if chart.wide else ""

@@ -51,14 +51,18 @@ def database_file(release: Path) -> Path:
 class Release:
     """The tables of one release, read-only, each read once."""
 
-    def __init__(self, file: Path) -> None:
-        """Open the database; raises ReportError when it cannot be read."""
+    def __init__(self, file: Path, with_users: bool = False) -> None:
+        """Open the database, with its tables of single users or as if it had none.
+
+        Raises ReportError when it cannot be read.
+        """
         try:
             self._connection = duckdb.connect(str(file), read_only=True)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise ReportError(f"{file} cannot be opened as a DuckDB database: {reason}") from error
         self.file = file
+        self.hidden = frozenset() if with_users else OPTIONAL_TABLES
         self._tables: dict[str, list[Row]] = {}
 
     def close(self) -> None:
@@ -68,13 +72,13 @@ class Release:
     def rows(self, table: str) -> list[Row]:
         """Return a table of the schema `marts`, in display order where it has one.
 
-        An optional table that the release lacks is empty; any other raises ReportError. Tables in
-        `MAXIMUM_ROWS` are cut: of the users those confirmed come first, then others picked by a
-        hash of their id, which favours nobody and is the same in every report; of the days the
-        last ones are kept.
+        An optional table that is hidden or missing is empty; without another one ReportError is
+        raised. Tables in `MAXIMUM_ROWS` are cut: of the users those confirmed come first, then
+        others picked by a hash of their id, which favours nobody and is the same in every report;
+        of the days the last ones are kept.
         """
         if table not in self._tables:
-            columns = self.columns(table)
+            columns = [] if table in self.hidden else self.columns(table)
             order = "display_order" if "display_order" in columns else ORDERS.get(table, "1")
             limit = f"limit {MAXIMUM_ROWS[table]}" if table in MAXIMUM_ROWS else ""
             query = f'from marts."{table}" order by {order} {limit}'
@@ -123,12 +127,18 @@ class Release:
 
     @cached_property
     def manifest(self) -> Row:
-        """Content of the file manifest.json beside the database; empty when there is none."""
+        """Printable texts in manifest.json beside the database; empty when there is none."""
         try:
             content = json.loads((self.file.parent / "manifest.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            return {}
+        return {
+            name: value
+            for name, value in content.items()
+            if isinstance(value, str) and value.isprintable()
+        }
 
 
 def _plain(value: Any) -> Any:
