@@ -24,40 +24,38 @@ student_nodes as (
 )
 {%- endmacro %}
 
-{#- CTEs that end in `tails`: the columns of `tests` and `p_value`, the probability that Student's t
-    lies at least as far from zero as the `root` says, with its logarithm and the change of the root
-    by which that falls by 1. The tail is the incomplete beta integral (Abramowitz and Stegun, 26.7.1
-    and 26.5.2) with exp(-2 s / degrees of freedom) times its bound as the variable. -#}
-{% macro student_tail_ctes(tests, tails) -%}
+{#- CTEs that end in `tails`: the `keys`, root and degrees of freedom of `tests`, and `p_value`, the
+    probability that Student's t lies at least as far from zero, with its logarithm and the change of
+    the root by which that falls by 1. The tail is the incomplete beta integral (Abramowitz and Stegun,
+    26.7.1 and 26.5.2) with exp(-2 s / degrees of freedom) times its bound as the variable. -#}
+{% macro student_tail_ctes(tests, tails, keys='test_key') -%}
 {{ tails }}_sums as (
     select
-        {{ tests }}.test_key,
+        {{ keys }},
+        root,
+        degrees_of_freedom,
         -- 1 - exp(-x) is 2 exp(-x / 2) sinh(x / 2), which loses no digits near zero.
-        sum(student_nodes.weight / sqrt(
-            2 * exp(-{{ tests }}.root * {{ tests }}.root / 2)
-            * sinh({{ tests }}.root * {{ tests }}.root / 2)
-            + exp(-{{ tests }}.root * {{ tests }}.root)
-            * 2 * exp(-student_nodes.point / {{ tests }}.degrees_of_freedom)
-            * sinh(student_nodes.point / {{ tests }}.degrees_of_freedom)
+        sum(weight / sqrt(
+            2 * exp(-root * root / 2) * sinh(root * root / 2)
+            + exp(-root * root)
+            * 2 * exp(-point / degrees_of_freedom) * sinh(point / degrees_of_freedom)
         )) as tail_sum,
-        sum(student_nodes.weight / sqrt(
-            2 * exp(-student_nodes.point / {{ tests }}.degrees_of_freedom)
-            * sinh(student_nodes.point / {{ tests }}.degrees_of_freedom)
+        sum(weight / sqrt(
+            2 * exp(-point / degrees_of_freedom) * sinh(point / degrees_of_freedom)
         )) as whole_sum
     from {{ tests }}
     cross join student_nodes
-    group by {{ tests }}.test_key
+    group by {{ keys }}, root, degrees_of_freedom
 ),
 
 {{ tails }}_logarithms as (
     select
-        {{ tests }}.*,
-        ln(sums.tail_sum / sums.whole_sum)
-        - {{ tests }}.root * {{ tests }}.root * {{ tests }}.degrees_of_freedom / 2 as log_p_value,
-        sums.tail_sum * sqrt(1 - exp(-{{ tests }}.root * {{ tests }}.root))
-        / nullif({{ tests }}.degrees_of_freedom * {{ tests }}.root, 0) as root_step
-    from {{ tests }}
-    inner join {{ tails }}_sums as sums on {{ tests }}.test_key = sums.test_key
+        {{ keys }},
+        root,
+        degrees_of_freedom,
+        ln(tail_sum / whole_sum) - root * root * degrees_of_freedom / 2 as log_p_value,
+        tail_sum * sqrt(1 - exp(-root * root)) / nullif(degrees_of_freedom * root, 0) as root_step
+    from {{ tails }}_sums
 ),
 
 {{ tails }} as (
@@ -68,9 +66,9 @@ student_nodes as (
 )
 {%- endmacro %}
 
-{#- CTEs that end in `student_quantiles`: the columns of `levels` and `quantile`, Student's t with the
-    same two-sided probability as the normal deviate `z`; from the approximation of Wallace (1959),
-    four steps of Newton on the logarithm of the tail. -#}
+{#- CTEs that end in `student_quantiles`: `test_key` and `quantile`, Student's t with the same two-sided
+    probability as the normal deviate `z` of `levels`; from the approximation of Wallace (1959), four
+    steps of Newton on the logarithm of the tail. -#}
 {% macro student_quantile_ctes(levels) -%}
 student_quantiles_0 as (
     select
@@ -85,7 +83,9 @@ student_quantiles_0 as (
 
 {%- for step in range(4) %}
 
-{{ student_tail_ctes('student_quantiles_' ~ step, 'student_tails_' ~ step) }},
+{{ student_tail_ctes(
+    'student_quantiles_' ~ step, 'student_tails_' ~ step, keys='test_key, z, log_level'
+) }},
 
 student_quantiles_{{ step + 1 }} as (
     select
@@ -100,10 +100,8 @@ student_quantiles_{{ step + 1 }} as (
 
 student_quantiles as (
     select
-        {{ levels }}.*,
-        sign(found.z) * sqrt(found.degrees_of_freedom * (exp(found.root * found.root) - 1))
-            as quantile
-    from {{ levels }}
-    inner join student_quantiles_4 as found on {{ levels }}.test_key = found.test_key
+        test_key,
+        sign(z) * sqrt(degrees_of_freedom * (exp(root * root) - 1)) as quantile
+    from student_quantiles_4
 )
 {%- endmacro %}

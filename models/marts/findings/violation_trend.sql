@@ -47,7 +47,7 @@ whole_days as (
 
 {{ weighted_line_ctes('whole_days', 'line_of_all') }},
 
--- A day out of control is set aside if it lies as far from the line through the other days, which is
+-- A day out of control is set aside if it lies as far from the line through the other days, by
 -- residual / (1 - leverage): a steep trend leads beyond the limits as well.
 judged_days as (
     select
@@ -164,8 +164,8 @@ tests as (
 
 levels as (
     select
-        keys.test_key,
-        keys.z,
+        chosen.test_key,
+        chosen.z,
         estimated.degrees_of_freedom
     from estimated
     cross join (
@@ -173,7 +173,7 @@ levels as (
         ('confidence', {{ confidence_z }}),
         ('power', {{ power_z }}),
         ('critical', {{ critical_z }})
-    ) as keys (test_key, z)
+    ) as chosen (test_key, z)
 ),
 
 {{ student_node_ctes() }},
@@ -207,7 +207,7 @@ tested as (
             when estimated.standard_error > 0
                 then greatest(
                     quantiles.critical * estimated.standard_error,
-                    {{ var('minimum_effect_percentage_points') }} / 100.0 / nullif(estimated.weeks, 0)
+                    {{ ratio(var('minimum_effect_percentage_points') / 100, 'estimated.weeks') }}
                 ) + quantiles.power * estimated.standard_error
         end as detectable_change,
         tails.p_value,
