@@ -43,12 +43,12 @@ def events(rows: list[dict]) -> pd.DataFrame:
 
 
 def days(violations: list[int], size: int = 40, **more) -> list[dict]:
-    """Whole days of `size` events, of twenty users, with so many violations each."""
+    """Whole days of `size` events, of twenty users, with so many violations each, at any hour."""
     return [
         {
             "timestamp": at(day, number * 23 // (size - 1)),
-            "user_id": number % 20,
-            "status": STATUSES[number < count],
+            "user_id": (number + 2 * day) % 20,
+            "status": STATUSES[(number * 7 + day * 11) % size < count],
             **more,
         }
         for day, count in enumerate(violations)
@@ -77,7 +77,6 @@ FEW_VIOLATIONS = "There are too few violations to see a trend"
 FEW_OTHERS = "There are too few events without a violation to see a trend"
 NO_TREND = "The data shows no evidence of a trend"
 CASES = {
-    "nothing": ([], FEW_DAYS),
     "everything quarantined": ([{"region": "MARS", "copies": 5}], FEW_DAYS),
     "one event": ([{}], FEW_DAYS),
     "one violation": ([{"status": "violation"}], FEW_DAYS),
@@ -106,13 +105,14 @@ CASES = {
         FEW_DAYS,
     ),
     "violations on partial days alone": (
-        [
-            {"timestamp": at(0, 5), "status": "violation", "copies": 9},
-            *of_all_members(
-                [{**row, "timestamp": at(1 + i // 40)} for i, row in enumerate(days([0] * 5))]
-            ),
-            {"timestamp": at(6, 5), "status": "violation", "copies": 9},
-        ],
+        of_all_members(
+            [
+                {"timestamp": at(day, 5), "status": "violation", "user_id": user}
+                for day in (0, 6)
+                for user in range(9)
+            ]
+            + [{**row, "timestamp": at(1 + i // 40)} for i, row in enumerate(days([0] * 5))]
+        ),
         FEW_VIOLATIONS,
     ),
     "days without events between": (

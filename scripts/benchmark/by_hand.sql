@@ -1142,21 +1142,27 @@ create temp table days_of_trend as from judged_days where not is_set_aside;
 
 -- The days' own variance over that of an event (DerSimonian and Laird, 1986).
 create temp table spread as
+with totals as (
+    select
+        count(*) as days,
+        coalesce(sum(events), 0)::bigint as events,
+        coalesce(sum(violation_events), 0)::bigint as violation_events,
+        max(x) - min(x) as weeks,
+        case when count(*) > 2 then count(*) - 2 end as freedom,
+        sum(weight * residual * residual) as squares,
+        sum(weight * (1 - leverage)) as free_events
+    from line_through('days_of_trend')
+)
+
 select
-    count(*) as days,
-    coalesce(sum(events), 0)::bigint as events,
-    coalesce(sum(violation_events), 0)::bigint as violation_events,
-    max(x) - min(x) as weeks,
-    case when count(*) > 2 then count(*) - 2 end as freedom,
+    totals.*,
     violation_events / nullif(events, 0) as rate,
-    coalesce(any_value(design_effect), 1) * rate * (1 - rate) as event_variance,
-    greatest(0.0, coalesce(
-        (sum(weight * residual * residual) / nullif(event_variance, 0) - freedom)
-        / nullif(sum(weight * (1 - leverage)), 0),
-        0.0
-    )) as relative_day_variance
-from line_through('days_of_trend') as line
-left join marts.violation_associations as by_date on by_date.dimension = 'event_date';
+    coalesce(design_effect, 1) * rate * (1 - rate) as event_variance,
+    greatest(
+        0.0, coalesce((squares / nullif(event_variance, 0) - freedom) / nullif(free_events, 0), 0.0)
+    ) as relative_day_variance
+from totals
+left join marts.violation_associations on dimension = 'event_date';
 
 create temp table weighted_days as
 select x, y, weight / (1 + weight * relative_day_variance) as weight
@@ -1177,7 +1183,7 @@ fitted as (
     select
         any_value(slope) as slope,
         any_value(variation) as variation,
-        sum(weight * residual * residual) as squares
+        sum(weight * residual * residual) as weighted_squares
     from line_through('weighted_days')
 ),
 
@@ -1185,7 +1191,7 @@ tested as (
     select
         spread.*,
         case when freedom > 0 then slope end as change_per_week,
-        sqrt(greatest(event_variance, squares / freedom) / nullif(variation, 0)) as error,
+        sqrt(greatest(event_variance, weighted_squares / freedom) / nullif(variation, 0)) as error,
         student_p(abs(change_per_week / nullif(error, 0)), freedom) as p_value,
         student_t(1 - getvariable('confidence_level'), freedom) * error as half_width,
         student_t(alpha / tests, freedom) * error as critical_change,
