@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -260,13 +260,36 @@ VARIANTS = {
 }
 
 
+TREND = ("trend", "")
+
+
+def days_move(draws: np.random.Generator) -> np.ndarray:
+    """Return what each day adds to the log odds if every day does as it likes."""
+    return draws.normal(0, 0.3, DAYS + 1)
+
+
+def days_remember(draws: np.random.Generator) -> np.ndarray:
+    """Return what each day adds to the log odds if it keeps 0.8 of the day before."""
+    effects = days_move(draws)
+    for day in range(1, DAYS + 1):
+        effects[day] = 0.8 * effects[day - 1] + 0.6 * effects[day]
+    return effects
+
+
+def one_bad_day(draws: np.random.Generator) -> np.ndarray:
+    """Return what each day adds to the log odds if a third of one whole day are violations."""
+    effects = np.zeros(DAYS + 1)
+    effects[draws.integers(1, DAYS)] = log_odds_of(0.33, 0) - log_odds_of(NULL_RATE, 0)
+    return effects
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A kind of data set; without effects it is that of the notebook.
 
     `size` is the number of events in units of `--events`. `planted` names the dimension and the
     member that gets a difference which its own test calls detectable. `true_rate` is the rate of
-    every member where it is known.
+    every member where it is known. `day_effects` draws what each day adds to the log odds.
     """
 
     description: str
@@ -275,6 +298,7 @@ class Scenario:
     true_rate: float | None = None
     planted: tuple[str, str] | None = None
     compares_design_effects: bool = False
+    day_effects: Callable[[np.random.Generator], np.ndarray] | None = None
 
 
 SCENARIOS = {
@@ -286,6 +310,27 @@ SCENARIOS = {
     ),
     "notebook": Scenario(
         "the events of the notebook, every column independent", None, true_rate=NULL_RATE
+    ),
+    "null-days-move": Scenario(
+        "nothing but the day has an effect, of sd 0.3 on the log odds",
+        None,
+        4,
+        day_effects=days_move,
+    ),
+    "null-days-remember": Scenario(
+        "the same, and a day keeps 0.8 of the effect of the day before",
+        None,
+        4,
+        day_effects=days_remember,
+    ),
+    "null-one-bad-day": Scenario(
+        "a third of the events of one day are violations",
+        None,
+        4,
+        day_effects=one_bad_day,
+    ),
+    "planted-trend": Scenario(
+        "the rate rises steadily; every column else is independent", None, 4, planted=TREND
     ),
     "planted-region": Scenario(
         "the region ASIA differs; users do, by sd 0.5",
@@ -349,6 +394,27 @@ def plant(effects: Effects, dimension: str, member: str, difference: float) -> E
     return replace(effects, **{dimension: {member: effect}})
 
 
+def moved_by_day(
+    events: pa.Table, seed: int, day_effects: np.ndarray, change_per_week: float
+) -> pa.Table:
+    """Return events of `NULL_RATE` with violations drawn anew, at a rate that hangs on the day.
+
+    The rate is `NULL_RATE` in the middle of the period, where a day has no effect.
+    """
+    draws = np.random.default_rng(seed)
+    day = pd.to_datetime(events["timestamp"].to_pandas()).dt.normalize()
+    number = (day - pd.Timestamp(AS_OF)).dt.days.to_numpy() + DAYS
+    rates = NULL_RATE + change_per_week * (np.arange(DAYS + 1) - DAYS / 2) / 7
+    rates = 1 / (1 + (1 - rates) / rates * np.exp(-day_effects))
+    status = np.where(
+        draws.random(len(number)) < rates[number],
+        "violation",
+        events["status"].to_pandas().replace("violation", "compliant"),
+    )
+    column = events.column_names.index("status")
+    return events.set_column(column, "status", pa.array(status, pa.string()))
+
+
 def expected_differences(effects: Effects) -> dict[tuple[str, str], float]:
     """Return the expected rate of each member less that of the rest, by dimension and member."""
     cells = pd.DataFrame(
@@ -399,11 +465,18 @@ class DataSet:
     seed: int
     events: int
     effects: Effects | None
+    change_per_week: float = 0.0
 
     def build(self) -> pa.Table:
         """Return the raw events as text."""
         if self.effects is None:
-            return generator.as_text(generator.notebook_events(self.events, self.seed, AS_OF))
+            events = generator.as_text(generator.notebook_events(self.events, self.seed, AS_OF))
+            draw_effects = SCENARIOS[self.scenario].day_effects
+            if draw_effects is None and not self.change_per_week:
+                return events
+            draws = np.random.default_rng([self.seed, DAYS])
+            day_effects = draw_effects(draws) if draw_effects else np.zeros(DAYS + 1)
+            return moved_by_day(events, self.seed, day_effects, self.change_per_week)
         users = max(1, self.events // EVENTS_PER_USER)
         chunks = generator.realistic_chunks(
             self.events, self.seed, AS_OF, users, DAYS, self.effects
@@ -445,12 +518,16 @@ def measure(bench: Bench, data_set: DataSet) -> Outcome:
     scenario = SCENARIOS[data_set.scenario]
     bench.load(data_set.build())
     differs = {BY_DIMENSION: _verdicts(bench)}
-    judged = bench.rows("select dimension from {violation_associations} where verdict <> 'too_few'")
+    judged = bench.rows(
+        "select dimension from {violation_associations} where verdict <> 'too_few'"
+        " union all select 'trend' from {violation_trend} where verdict <> 'too_few'"
+    )
     [confirmed] = bench.rows("select count(*) from {dim_users} where risk_evidence = 'confirmed'")
     [days] = bench.rows(
         "select count(*) filter (where is_out_of_control), count(is_out_of_control)"
         " from {violation_control_chart}"
     )
+    [(detectable_change,)] = bench.rows("select detectable_change from {violation_trend}")
     tests = bench.rows(
         "select dimension, member, events, violation_rate_low, violation_rate_high,"
         " detectable_difference from {violation_tests} order by all"
@@ -469,7 +546,7 @@ def measure(bench: Bench, data_set: DataSet) -> Outcome:
         confirmed_users=confirmed[0],
         days_out_of_control=days,
         covered_members={name: (sum(hits), len(hits)) for name, hits in covered.items()},
-        detectable={(test[0], test[1]): test[5] for test in tests},
+        detectable={**{test[:2]: test[5] for test in tests}, TREND: detectable_change},
     )
 
 
@@ -614,6 +691,9 @@ def shares_of_scenario(name: str, outcomes: Sequence[Outcome]) -> list[Share]:
 
 def _shares_of_null(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
     scenario = SCENARIOS[name]
+    if scenario.day_effects:
+        yield from _shares_of_moving_days(name, outcomes)
+        return
     yield share_of(
         name,
         "runs with any verdict differs",
@@ -651,13 +731,37 @@ def _shares_of_null(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | 
     )
 
 
+def _shares_of_moving_days(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
+    """Yield the shares where days do differ, but nothing else does, and no trend is there."""
+    found = [{finding[0] for finding in outcome.differs[BY_DIMENSION]} for outcome in outcomes]
+    # A memory of days is not allowed for.
+    most = None if name == "null-days-remember" else 0.06
+    yield share_of(name, "runs with a trend", (("trend" in names, 1) for names in found), most=most)
+    yield share_of(
+        name,
+        "runs with any verdict differs but of days and the trend",
+        ((bool(names - {"event_date", "trend"}), 1) for names in found),
+        most=0.06,
+    )
+    yield share_of(
+        name,
+        "runs in which days differ",
+        (("event_date" in names, 1) for names in found),
+    )
+    yield share_of(
+        name,
+        "days outside the control limits",
+        (outcome.days_out_of_control for outcome in outcomes),
+    )
+
+
 def _shares_of_planted(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
     scenario = SCENARIOS[name]
     dimension, member = scenario.planted
     for variant in outcomes[0].differs:
         yield share_of(
             name,
-            f"runs that find {dimension} {member}"
+            f"runs that find {dimension} {member}".rstrip()
             + (f", {variant}" if scenario.compares_design_effects else ""),
             ((outcome.finds(dimension, member, variant), 1) for outcome in outcomes),
             least=POWER if variant == BY_DIMENSION else None,
@@ -710,7 +814,6 @@ def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object
         for name in {dimension for dimension, _, _ in outcome.differs[BY_DIMENSION]}
     )
     names = dict.fromkeys(dimension for outcome in outcomes for dimension, _ in outcome.detectable)
-    judged["trend"] = len(outcomes)
     return [
         {
             "dimension": name,
@@ -720,7 +823,7 @@ def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object
             "covered": sum(outcome.covered_members.get(name, (0, 0))[0] for outcome in outcomes),
             "members": sum(outcome.covered_members.get(name, (0, 0))[1] for outcome in outcomes),
         }
-        for name in (*names, "trend")
+        for name in names
     ]
 
 
@@ -744,14 +847,20 @@ def calibrate(
         effects = {name: SCENARIOS[name].effects for name in names}
         differences = {}
         for name in planted:
-            null = with_null_rate(effects[name])
+            null = effects[name] and with_null_rate(effects[name])
             data_sets = _data_sets(name, f"{name} baseline", null, BASELINE_RUNS, events, seed)
             differences[name] = median(
                 outcome.detectable[SCENARIOS[name].planted] for outcome in pool.measure(data_sets)
             )
-            effects[name] = plant(null, *SCENARIOS[name].planted, differences[name])
+            if null:
+                effects[name] = plant(null, *SCENARIOS[name].planted, differences[name])
         outcomes = {
-            name: pool.measure(_data_sets(name, name, effects[name], runs, events, seed))
+            name: pool.measure(
+                _data_sets(
+                    *(name, name, effects[name], runs, events, seed),
+                    change_per_week=differences[name] if SCENARIOS[name].planted == TREND else 0.0,
+                )
+            )
             for name in names
         }
     return {
@@ -767,16 +876,26 @@ def calibrate(
 
 
 def _data_sets(
-    name: str, purpose: str, effects: Effects | None, runs: int, events: int, seed: int
+    name: str,
+    purpose: str,
+    effects: Effects | None,
+    runs: int,
+    events: int,
+    seed: int,
+    change_per_week: float = 0.0,
 ) -> list[DataSet]:
     size = events * SCENARIOS[name].size
-    return [DataSet(name, seed_of(seed, purpose, run), size, effects) for run in range(runs)]
+    return [
+        DataSet(name, seed_of(seed, purpose, run), size, effects, change_per_week)
+        for run in range(runs)
+    ]
 
 
 def as_markdown(result: dict) -> str:
     """Return the result as two Markdown tables."""
     planted = {
-        name: f" (+{100 * difference:.2f} percentage points)"
+        name: f" (+{100 * difference:.2f} percentage points"
+        + (" a week)" if SCENARIOS[name].planted == TREND else ")")
         for name, difference in result["planted_differences"].items()
     }
     shares = [
@@ -877,8 +996,8 @@ def _parser() -> argparse.ArgumentParser:
         type=generator._number(int, 100, 1_000_000),
         default=5000,
         metavar="N",
-        help="events per data set; the planted scenarios have 4 and the realistic 12 times as "
-        "many (default: 5000)",
+        help="events per data set; the scenarios of days and the planted ones have 4 and the "
+        "realistic 12 times as many (default: 5000)",
     )
     add(
         "--scenarios",

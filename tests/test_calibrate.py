@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
@@ -125,7 +126,10 @@ def test_one_design_effect_is_that_of_the_overall_rate(bench):
     assert effects[0][0] > 1.2
 
 
-SCENARIOS = ("null-users-differ", "notebook", "planted-hour", "realistic")
+SCENARIOS = (
+    *("null-users-differ", "notebook", "planted-hour", "realistic"),
+    *("null-days-move", "planted-trend"),
+)
 
 
 def calibrated(compiled, workers: int) -> dict:
@@ -152,8 +156,11 @@ def test_result_has_its_parts(result):
         assert 0 <= share["low"] <= share["share"] <= share["high"] <= 1
         assert share["share"] == share["hits"] / share["cases"]
         assert bool(share["requirement"]) == (share["is_met"] in ("yes", "open", "no"))
-    assert len([share for share in result["shares"] if share["requirement"]]) == 1 + 3 + 1 + 1
-    assert 0 < result["planted_differences"]["planted-hour"] < 0.5
+    assert (
+        len([share for share in result["shares"] if share["requirement"]]) == 1 + 3 + 1 + 1 + 2 + 1
+    )
+    for name in ("planted-hour", "planted-trend"):
+        assert 0 < result["planted_differences"][name] < 0.5
     for rows in result["dimensions"].values():
         assert len(rows) == 9
         assert all(0 <= row["differs"] <= row["judged"] <= row["runs"] == 1 for row in rows)
@@ -165,6 +172,7 @@ def test_report_goes_to_stdout_and_the_result_to_a_file(result, monkeypatch, cap
     assert json.loads((tmp_path / "shares.json").read_text()) == result
     report = capsys.readouterr().out
     assert "| notebook | runs with any user confirmed | " in report
+    assert "| planted-trend | runs that find trend (+" in report
     tables = [line for line in report.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in tables} == {8, 6}
 
@@ -211,7 +219,9 @@ def test_requirement_is_met_or_not(hits, least, most, is_met):
     assert calibrate.share_of("null", "x", counts, least, most).is_met == is_met
 
 
-@pytest.mark.parametrize("name", [n for n, s in calibrate.SCENARIOS.items() if s.planted])
+@pytest.mark.parametrize(
+    "name", [n for n, s in calibrate.SCENARIOS.items() if s.planted not in (None, calibrate.TREND)]
+)
 def test_planted_difference_is_there(name):
     scenario = calibrate.SCENARIOS[name]
     null = calibrate.with_null_rate(scenario.effects)
@@ -222,6 +232,41 @@ def test_planted_difference_is_there(name):
     rates = (events["status"] == "violation").groupby(is_member).mean()
     assert rates[False] == pytest.approx(0.05, abs=0.004)
     assert rates[True] - rates[False] == pytest.approx(0.1, abs=0.015)
+
+
+def rates_by_day(data_set) -> pd.Series:
+    """Violation rates of the whole days by their number."""
+    events = data_set.build().to_pandas()
+    assert len(events) == data_set.events
+    days = (pd.to_datetime(events["timestamp"]) - pd.Timestamp(calibrate.AS_OF)).dt.days
+    return (events["status"] == "violation").groupby(days.to_numpy() + calibrate.DAYS).mean()[1:30]
+
+
+def test_planted_trend_is_there():
+    change = 0.01
+    rates = rates_by_day(calibrate.DataSet("planted-trend", 1, 1_000_000, None, change))
+    slope, middle = np.polyfit((rates.index - 15) / 7, rates, 1)
+    assert slope == pytest.approx(change, abs=0.0005)
+    assert middle == pytest.approx(0.05, abs=0.001)
+
+
+def log_odds_by_day(scenario: str, seed: int) -> np.ndarray:
+    rates = rates_by_day(calibrate.DataSet(scenario, seed, 300_000, None))
+    return np.log(rates / (1 - rates)).to_numpy() - math.log(0.05 / 0.95)
+
+
+def test_days_move_as_far_as_is_said():
+    moves = np.array([log_odds_by_day("null-days-move", seed) for seed in range(6)])
+    assert moves.std() == pytest.approx(0.3, abs=0.04)
+    assert np.corrcoef(moves[:, 1:].ravel(), moves[:, :-1].ravel())[0, 1] < 0.25
+    remembered = np.array([log_odds_by_day("null-days-remember", seed) for seed in range(6)])
+    assert np.corrcoef(remembered[:, 1:].ravel(), remembered[:, :-1].ravel())[0, 1] > 0.6
+
+
+def test_one_day_is_bad():
+    rates = np.sort(rates_by_day(calibrate.DataSet("null-one-bad-day", 5, 300_000, None)))
+    assert rates[-1] == pytest.approx(0.33, abs=0.02)
+    assert rates[:-1] == pytest.approx(0.05, abs=0.01)
 
 
 def test_expected_differences_are_those_of_the_events():

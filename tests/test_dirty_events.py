@@ -131,7 +131,7 @@ def test_build_without_a_single_accepted_row_has_tables_of_zeros(new_project):
     assert regions == [(0, 0, None, None, None, "too_few")] * 5
     assert tiers == [(0, None)] * 3
     assert statistics == [(0, None)]
-    assert trend == [(0, 0, None, None, "no_evidence")]
+    assert trend == [(0, 0, None, None, "too_few")]
     assert bins == [(50, 0)]
     assert claims == [(0,)]
     assert (events, rate) == (0, None)

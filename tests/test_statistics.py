@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.contingency_tables import Table
+from statsmodels.api import OLS, add_constant
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
@@ -325,6 +325,24 @@ CORRELATIONS = table(
     ],
 )
 
+# Student's t on the scale of its logarithm, as far as the tail is a number; and quantiles.
+DEGREES = (1, 2, 3, 4, 5, 8, 28, 100, 1000, 9500)
+STUDENT_TAILS = table(
+    "t degrees_of_freedom",
+    product((0.0, 1e-12, 1e-6, 0.001, 0.03, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 20.0, 37.0), DEGREES),
+)
+STUDENT_TAILS = STUDENT_TAILS.assign(
+    test_key=STUDENT_TAILS.index.astype(str),
+    root=np.sqrt(np.log1p(STUDENT_TAILS["t"] ** 2 / STUDENT_TAILS["degrees_of_freedom"])),
+)
+STUDENT_LEVELS = table(
+    "probability degrees_of_freedom",
+    product((0.025, 0.2, 0.5, 0.8, 0.95, 0.975, 1 - 0.05 / 18, 1 - 1e-5, 1 - 1e-8), DEGREES),
+)
+STUDENT_LEVELS = STUDENT_LEVELS.assign(
+    test_key=STUDENT_LEVELS.index.astype(str), z=-stats.norm.isf(STUDENT_LEVELS["probability"])
+)
+
 POWERS = table(
     "tail power degrees_of_freedom",
     product((0.05, 0.05 / 8, 0.001), (0.5, 0.8, 0.95), (1, 2, 4, 5, 23, 30, 365, 5000)),
@@ -446,6 +464,17 @@ GRIDS = {
         " from {arguments}),"
         " deviates as (select *, {{ correlation_normal_deviate('minus_log', 'n') }} as deviate"
         " from logarithms) select *, {{ normal_two_sided_p('deviate') }} as p_value from deviates",
+    ),
+    "student_tails": (
+        STUDENT_TAILS,
+        "with tests as (select * from {arguments}), {{ student_node_ctes() }},"
+        " {{ student_tail_ctes('tests', 'tails', keys='test_key, t') }} select * from tails",
+    ),
+    "student_quantiles": (
+        STUDENT_LEVELS,
+        "with levels as (select * from {arguments}), {{ student_node_ctes() }},"
+        " {{ student_quantile_ctes('levels') }}"
+        " select * from levels inner join student_quantiles using (test_key)",
     ),
     "powers": (
         POWERS,
@@ -675,6 +704,20 @@ def test_correlation_p_value(grid, smallest, largest, smallest_p, tolerance):
     assert_agree(rows.loc[chosen, "p_value"], expected[chosen], tolerance, where=rows[chosen])
 
 
+def test_student_tail(grid):
+    rows = grid("student_tails")
+    expected = 2 * stats.t.sf(rows["t"], rows["degrees_of_freedom"])
+    assert expected.min() < 1e-250
+    assert_agree(rows["p_value"], expected, where=rows[["t", "degrees_of_freedom"]])
+
+
+def test_student_quantile(grid):
+    rows = grid("student_quantiles")
+    expected = -stats.t.isf(rows["probability"], rows["degrees_of_freedom"])
+    expected = np.where(rows["probability"] == 0.5, 0.0, expected)
+    assert_agree(rows["quantile"], expected, where=rows[["probability", "degrees_of_freedom"]])
+
+
 def wilson_hilferty(z, df):
     """Quantile of chi-square whose cube root is normal (Wilson and Hilferty, 1931)."""
     variance = 2 / (9 * df)
@@ -709,7 +752,7 @@ def test_power_is_what_it_says(grid):
 
 
 def dimension_verdict(sparse_members, members, p_adjusted) -> str:
-    if sparse_members / members > 0.2:
+    if sparse_members / members > 0.2 or math.isnan(p_adjusted):
         return "too_few"
     return "differs" if p_adjusted < ALPHA else "no_evidence"
 
@@ -1178,6 +1221,11 @@ DAY_CASES = {
     "more than chance": [(500 + 7 * i, (5, 60, 20, 90)[i % 4] + i) for i in range(30)],
     "one day far out": [(300, 150 if i == 12 else 15 + i % 2) for i in range(40)],
     "rising": [(400, 10 + 2 * i) for i in range(30)],
+    "rising beyond the limits": [(9000, 200 + 20 * i + 9 * (i % 3)) for i in range(30)],
+    "two days far out": [(300, 90 if i in (9, 27) else 15 + i % 4) for i in range(30)],
+    "days of unlike size": [
+        (events, events * (4 + i % 3) // 100) for i, events in enumerate([9000, 500, 90] * 10)
+    ],
     "days without events": [(0, 0) if i in (3, 4, 9) else (100, 4 + i % 5) for i in range(15)],
     "a week without events": [(0, 0) if 3 <= i <= 12 else (100, 4 + i % 5) for i in range(20)],
     "three days": [(50, 3)] * 3,
@@ -1209,7 +1257,8 @@ def test_control_chart_of_days(built_project, case):
     chart = model_over(built_project, "violation_control_chart", intermediate__int_days=rows)
     sigma_z = assert_control_chart(chart, days)
     # On the other data the days vary no more than chance.
-    assert (sigma_z > 1) == (case in ("more than chance", "one day far out"))
+    restless = ("more than chance", "one day far out", "two days far out")
+    assert (sigma_z > 1) == (case in restless)
 
 
 def test_control_chart_stands_in_the_days(build):
@@ -1218,76 +1267,144 @@ def test_control_chart_stands_in_the_days(build):
     pd.testing.assert_frame_equal(by_date[chart.columns], chart)
 
 
-def assert_trend(trend: pd.DataFrame, days: pd.DataFrame, effect: float) -> None:
+def line_of(x: np.ndarray, y: np.ndarray, weight: np.ndarray):
+    """Return slope, its variance for weights that are inverse variances, residuals, leverages."""
+    root = np.sqrt(weight)
+    fit = OLS(root * y, root[:, None] * add_constant(x)).fit()
+    leverage = fit.get_influence().hat_matrix_diag
+    return fit.params[1], fit.normalized_cov_params[1, 1], fit.resid / root, leverage
+
+
+def assert_trend(
+    trend: pd.DataFrame, days: pd.DataFrame, effect: float, chart: pd.DataFrame
+) -> None:
     """Compare a trend with the days that it is of and their design effect."""
-    whole = days[days["is_whole"]]
-    n, k = whole["events"].to_numpy(float), whole["violation_events"].to_numpy(float)
-    weeks = np.arange(len(n)) / 7
-    rate = k.sum() / n.sum()
-    centered = weeks - (n * weeks).sum() / n.sum()
-    change = (centered * (k - n * rate)).sum() / (n * centered**2).sum()
-    error = math.sqrt(rate * (1 - rate) / (n * centered**2).sum())
+    numbers = pd.Series(range(len(days)), days.index) / 7
+    whole = days["is_whole"] & (days["events"] > 0)
+    chart = chart.set_index("event_date")[whole]
+    days, x = days[whole].astype({"events": float}), numbers[whole].to_numpy()
+    n, k = days["events"].to_numpy(), days["violation_events"].to_numpy(float)
+    _, _, residual, leverage = line_of(x, k / n, n)
+    margin = chart[["control_limit_low", "control_limit_high"]].sub(chart["center_line"], axis=0)
+    # As far from the line through all other days as the limits are from the center.
+    is_far = np.abs(residual / (1 - leverage)) > margin.abs().max(axis=1)
+    aside = chart["is_out_of_control"].astype(bool) & is_far
+    n, k, x = n[~aside], k[~aside], x[~aside]
 
-    # statsmodels divides by n - 1 where Cochran and Armitage divide by n.
-    theirs = Table(np.column_stack([n - k, k]), shift_zeros=False).test_ordinal_association(
-        row_scores=weeks, col_scores=np.array([0, 1])
-    )
-    z = theirs.zscore * math.sqrt(n.sum() / (n.sum() - 1))
-    assert_agree([change / error], [z])
+    # Meta-regression over the days: variance between them by moments, error of Knapp and Hartung.
+    rate, freedom = k.sum() / n.sum(), len(n) - 2
+    precision = n / (effect * rate * (1 - rate))
+    _, _, residual, leverage = line_of(x, k / n, precision)
+    excess = (precision * residual**2).sum() - freedom
+    between = max(0.0, excess / (precision * (1 - leverage)).sum())
+    weight = 1 / (1 / precision + between)
+    change, variance, residual, _ = line_of(x, k / n, weight)
+    error = math.sqrt(variance * max(1.0, (weight * residual**2).sum() / freedom))
 
-    clustered_error = error * math.sqrt(effect)
     # The trend is one more test beside those of the dimensions.
     family = len(DIMENSIONS) + 1
-    p_adjusted = min(1.0, family * 2 * stats.norm.sf(abs(z) / math.sqrt(effect)))
-    half_width = stats.norm.isf((1 - CONFIDENCE) / 2) * clustered_error
+    p_value = 2 * stats.t.sf(abs(change / error), freedom)
+    period = x.max() - x.min()
+    half_width = stats.t.isf((1 - CONFIDENCE) / 2, freedom) * error
+    demanded = max(stats.t.isf(ALPHA / (2 * family), freedom) * error, MINIMUM_EFFECT / period)
     expected = {
         "change_per_week": change,
         "change_per_week_low": change - half_width,
         "change_per_week_high": change + half_width,
-        "detectable_change": (stats.norm.isf(ALPHA / (2 * family)) + stats.norm.ppf(POWER))
-        * clustered_error,
-        "p_value": 2 * stats.norm.sf(abs(z)),
-        "p_adjusted": p_adjusted,
+        "change_over_period": change * period,
+        "detectable_change": demanded + stats.t.ppf(POWER, freedom) * error,
+        "p_value": p_value,
+        "p_adjusted": min(1.0, family * p_value),
     }
     assert len(trend) == 1
     for column, value in expected.items():
         assert_agree(trend[column], [value])
     assert trend.at[0, "days"] == len(n) and trend.at[0, "events"] == n.sum()
-    assert trend.at[0, "verdict"] == ("differs" if p_adjusted < ALPHA else "no_evidence")
+    assert trend.at[0, "days_set_aside"] == aside.sum()
+    dates = ",".join(days.index[aside].strftime("%Y-%m-%d"))
+    assert trend["dates_set_aside"].fillna("").tolist() == [dates]
+    is_claimed = family * p_value < ALPHA and abs(change * period) >= MINIMUM_EFFECT
+    assert trend.at[0, "verdict"] == ("differs" if is_claimed else "no_evidence")
 
 
 def test_violation_trend(build, days, associations):
     effect = associations.set_index("dimension").at["event_date", "design_effect"]
-    assert_trend(build.marts("violation_trend"), days, effect)
+    chart = build.marts("violation_control_chart").sort_values("event_date")
+    assert_trend(build.marts("violation_trend"), days, effect, chart)
 
 
-def trend_of(project, days: pd.DataFrame, effect: float) -> pd.DataFrame:
+def trend_of(project, days: pd.DataFrame, effect: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run the models of the control chart and of the trend over days."""
     rows = days.reset_index().assign(is_partial_day=~days["is_whole"].to_numpy())
+    rows["event_date"] = rows["event_date"].dt.date
     tests = pd.DataFrame({"dimension": DIMENSIONS, "design_effect": effect, "p_value": 0.5})
-    return model_over(
+    chart = model_over(project, "violation_control_chart", intermediate__int_days=rows)
+    trend = model_over(
         project,
         "violation_trend",
         intermediate__int_days=rows,
+        marts__violation_control_chart=chart,
         marts__violation_associations=tests,
     )
+    return trend, chart
 
 
 @pytest.mark.parametrize("effect", [1.0, 2.5], ids=["no clustering", "clustering"])
-@pytest.mark.parametrize("case", ["more than chance", "rising", "days without events"])
+@pytest.mark.parametrize("case", [case for case in DAY_CASES if case != "three days"])
 def test_violation_trend_of_days(built_project, case, effect):
     days = case_days(case)
-    trend = trend_of(built_project, days, effect)
-    assert_trend(trend, days, effect)
-    assert trend.at[0, "verdict"] == ("differs" if case == "rising" else "no_evidence")
-    assert case != "rising" or trend.at[0, "change_per_week_low"] > 0
+    trend, chart = trend_of(built_project, days, effect)
+    assert_trend(trend, days, effect, chart)
+    is_trend = case in ("rising", "rising beyond the limits")
+    assert trend.at[0, "verdict"] == ("differs" if is_trend else "no_evidence")
+    assert not is_trend or trend.at[0, "change_per_week_low"] > 0
 
 
-@pytest.mark.parametrize("violations", [0, 50], ids=["no violation", "nothing but violations"])
-def test_trend_without_variation_has_no_p_value(built_project, violations):
+def test_day_out_of_control_makes_no_trend(built_project):
+    """A day with a third of violations at the end of steady ones, and with ten times the events."""
+    for events in (200, 2000):
+        days = case_days("steady")
+        days.loc[days.index[-2], ["events", "violation_events"]] = events, events // 3
+        trend, _ = trend_of(built_project, days, 1.0)
+        assert trend.at[0, "dates_set_aside"] == "2026-01-19"
+        assert trend.at[0, "verdict"] == "no_evidence"
+
+
+def test_smallest_change_that_matters_is_that_over_the_period(built_project):
+    """So many events that the least change is beyond doubt."""
+    for percentage_points, verdict in ((0.49, "no_evidence"), (0.51, "differs")):
+        days = case_days("steady").assign(events=10_000_000)
+        steps = np.linspace(0, percentage_points / 100, 18)
+        days.loc[days["is_whole"], "violation_events"] = np.round((0.05 + steps) * 10_000_000)
+        trend, _ = trend_of(built_project, days, 1.0)
+        assert_agree(trend["change_over_period"], [percentage_points / 100], 1e-4)
+        assert trend.at[0, "verdict"] == verdict
+        assert trend.at[0, "p_adjusted"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("violations", "whole_days"),
+    [(0, 18), (50, 18), (5, 2), (5, 1)],
+    ids=["no violation", "nothing but violations", "two days", "one day"],
+)
+def test_trend_that_cannot_be_tested_has_no_p_value(built_project, violations, whole_days):
     days = case_days("steady").assign(events=50, violation_events=violations)
-    trend = trend_of(built_project, days, 1.0)
-    assert trend[["p_value", "p_adjusted"]].isna().all(axis=None)
-    assert trend.at[0, "verdict"] == "no_evidence"
+    days = pd.concat([days[: whole_days + 1], days[-1:]])
+    trend, _ = trend_of(built_project, days, 1.0)
+    assert trend[["p_value", "p_adjusted", "detectable_change"]].isna().all(axis=None)
+    assert trend["change_per_week"].isna().all() == (whole_days < 3)
+    assert trend.at[0, "verdict"] == "too_few"
+
+
+@pytest.mark.parametrize(("violations", "verdict"), [(4, "too_few"), (5, "no_evidence")])
+@pytest.mark.parametrize("kind", ["violations", "events without one"])
+def test_trend_of_few_violations_is_not_judged(built_project, kind, violations, verdict):
+    days = case_days("steady").assign(events=50, violation_events=0)
+    days.loc[days.index[3 : 3 + violations], "violation_events"] = 1
+    if kind != "violations":
+        days["violation_events"] = days["events"] - days["violation_events"]
+    trend, _ = trend_of(built_project, days, 1.0)
+    assert trend.at[0, "verdict"] == verdict
 
 
 # --- Key findings --------------------------------------------------------------------------------
@@ -1366,7 +1483,7 @@ def test_key_finding_of_trend(build):
         f"{percentage_points(trend.change_per_week)}",
         f" a week (95 % interval {percentage_points(trend.change_per_week_low)}"
         f" to {percentage_points(trend.change_per_week_high)}, n = {trend.events})",
-        f"; {outside} of the days lie outside the control limits.",
+        f"; {outside} of the days lie outside the control limits",
     ):
         assert said in finding.finding
 

@@ -23,3 +23,11 @@
     || {{ percent(low) }} || ' to ' || {{ percent(high) }}
     || ', n = ' || {{ whole_number(n) }} || ')'
 {%- endmacro %}
+
+{#- The kind of event of which there are fewer. -#}
+{% macro rarer_kind(violation_events, events) -%}
+    case
+        when 2 * {{ violation_events }} > {{ events }} then 'events without a violation'
+        else 'violations'
+    end
+{%- endmacro %}

@@ -135,6 +135,37 @@ create temp macro correlation_p(r, n) as case
         then two_sided_p(deviate_of_correlation((n - 2.5) * minus_log_of_unexplained(r * r), n - 2.5))
 end;
 
+-- Incomplete beta ratio by its continued fraction, from the far end (Abramowitz and Stegun, 26.5.8).
+create temp macro beta_fraction(a, b, x) as
+exp(a * ln(x) + b * ln(1 - x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a / list_reduce(
+    [1.0::double] || list_reverse(range(1, 400))::double[],
+    lambda rest, k: 1 + x / rest * case
+        when k % 2 = 0 then k / 2 * (b - k / 2) / ((a + k - 1) * (a + k))
+        else -(a + (k - 1) / 2) * (a + b + (k - 1) / 2) / ((a + k - 1) * (a + k))
+    end
+);
+
+-- Probability that Student's t with so many degrees of freedom lies farther from zero.
+create temp macro student_p(t, freedom) as case
+    when t = 0 then 1.0
+    when freedom / (freedom + t * t) < (freedom + 2) / (freedom + 5)
+        then beta_fraction(freedom / 2, 0.5, freedom / (freedom + t * t))
+    else 1 - beta_fraction(0.5, freedom / 2, t * t / (freedom + t * t))
+end;
+
+-- Its inverse, by halving the range of t / (1 + t).
+create temp macro student_place(p, freedom) as list_reduce(
+    [0.5::double] || list_transform(range(2, 60), lambda step: power(2.0, -step)),
+    lambda place, step:
+        place + case when student_p(place / (1 - place), freedom) > p then step else -step end
+);
+
+create temp macro student_t(p, freedom) as
+student_place(p, freedom) / (1 - student_place(p, freedom));
+
+create temp macro rarer_kind(violation_rate) as
+case when violation_rate > 0.5 then 'events without a violation' else 'violations' end;
+
 create temp macro wilson_sum(successes, trials) as
 successes + getvariable('confidence_z') * getvariable('confidence_z') / 2
 + getvariable('confidence_z') * sqrt(
@@ -755,8 +786,9 @@ pearson as (
         design_effect,
         sum(members.events * power(members.violation_events / members.events - rate, 2))
         / nullif(any_value(rate * (1 - rate)), 0) as chi_square,
-        count_if(members.events * rate < getvariable('minimum_expected_violations'))
-            as sparse_members
+        count_if(
+            members.events * least(rate, 1 - rate) < getvariable('minimum_expected_violations')
+        ) as sparse_members
     from design_effects
     inner join members using (dimension)
     group by all
@@ -848,7 +880,7 @@ select
     sqrt(chi_square / events) as cramers_v,
     design_effect,
     case
-        when 5 * sparse_members > members then 'too_few'
+        when 5 * sparse_members > members or p_adjusted is null then 'too_few'
         when p_adjusted < getvariable('alpha') then 'differs'
         else 'no_evidence'
     end as verdict
@@ -973,8 +1005,8 @@ select
     p_adjusted,
     case
         when
-            events * pooled_rate < getvariable('minimum_expected_violations')
-            or rest_events * pooled_rate < getvariable('minimum_expected_violations')
+            least(events, rest_events) * least(pooled_rate, 1 - pooled_rate)
+            < getvariable('minimum_expected_violations')
             then 'too_few'
         when
             dimension_verdict = 'differs'
@@ -1061,66 +1093,142 @@ select
 from limits
 window last_7_days as (order by event_date rows 6 preceding);
 
--- Linear trend in proportions (Cochran, 1954; Armitage, 1955).
-create table marts.violation_trend as
-with constants as (
+-- Weighted least squares through the points of a table.
+create temp macro line_through(points) as table
+with centered as (
     select
-        tests,
-        getvariable('confidence_z') as confidence_z,
-        getvariable('power_z') as power_z,
-        upper_normal_quantile(1 - getvariable('alpha') / (2 * tests)) as critical_z
-    from (select count(*) + 1 as tests from tested_dimensions) as counted
-),
+        *,
+        x - sum(weight * x) over () / sum(weight) over () as x_from_mean,
+        y - sum(weight * y) over () / sum(weight) over () as y_from_mean,
+        weight / sum(weight) over () as share
+    from query_table(points)
+)
 
-whole_days as (
-    select *, (row_number() over (order by event_date) - 1) / 7.0::double as weeks
-    from days
-    where not is_partial_day
-),
+select
+    * exclude (x_from_mean, y_from_mean, share),
+    sum(weight * x_from_mean * x_from_mean) over () as variation,
+    sum(weight * x_from_mean * y_from_mean) over () / nullif(variation, 0) as slope,
+    y_from_mean - slope * x_from_mean as residual,
+    share + weight * x_from_mean * x_from_mean / nullif(variation, 0) as leverage
+from centered;
 
-centered as (
-    select
-        events,
-        violation_events,
-        sum(violation_events) over () / nullif(sum(events) over (), 0) as violation_rate,
-        weeks - sum(events * weeks) over () / nullif(sum(events) over (), 0) as weeks_from_mean
-    from whole_days
-),
+create temp table whole_days as
+select
+    event_date,
+    events,
+    violation_events,
+    (event_date - min(event_date) over ()) / 7 as x,
+    violation_rate as y,
+    events::double as weight,
+    is_out_of_control,
+    greatest(control_limit_high - center_line, center_line - control_limit_low) as margin
+from days
+inner join marts.violation_control_chart using (event_date)
+where is_out_of_control is not null;
 
-moments as (
+-- Days out of control are set aside if the line through the others leads elsewhere.
+create temp table judged_days as
+select
+    event_date,
+    events,
+    violation_events,
+    x,
+    y,
+    weight,
+    coalesce(is_out_of_control and abs(residual) > (1 - leverage) * margin, false) as is_set_aside
+from line_through('whole_days');
+
+create temp table days_of_trend as from judged_days where not is_set_aside;
+
+-- The days' own variance over that of an event (DerSimonian and Laird, 1986).
+create temp table spread as
+with totals as (
     select
         count(*) as days,
         coalesce(sum(events), 0)::bigint as events,
-        max(violation_rate) as rate,
-        sum((violation_events - events * violation_rate) * weeks_from_mean) as covariation,
-        sum(events * weeks_from_mean * weeks_from_mean) as variation
-    from centered
+        coalesce(sum(violation_events), 0)::bigint as violation_events,
+        max(x) - min(x) as weeks,
+        case when count(*) > 2 then count(*) - 2 end as freedom,
+        sum(weight * residual * residual) as squares,
+        sum(weight * (1 - leverage)) as free_events
+    from line_through('days_of_trend')
+)
+
+select
+    totals.*,
+    violation_events / nullif(events, 0) as rate,
+    coalesce(design_effect, 1) * rate * (1 - rate) as event_variance,
+    greatest(
+        0.0, coalesce((squares / nullif(event_variance, 0) - freedom) / nullif(free_events, 0), 0.0)
+    ) as relative_day_variance
+from totals
+left join marts.violation_associations on dimension = 'event_date';
+
+create temp table weighted_days as
+select x, y, weight / (1 + weight * relative_day_variance) as weight
+from days_of_trend
+cross join spread;
+
+-- Meta-regression over the days (Knapp and Hartung, 2003).
+create table marts.violation_trend as
+with constants as (
+    select
+        count(*) + 1 as tests,
+        getvariable('alpha') as alpha,
+        getvariable('minimum_effect_percentage_points') / 100.0 as least_effect
+    from tested_dimensions
+),
+
+fitted as (
+    select
+        any_value(slope) as slope,
+        any_value(variation) as variation,
+        sum(weight * residual * residual) as weighted_squares
+    from line_through('weighted_days')
 ),
 
 tested as (
     select
-        moments.*,
-        covariation / nullif(variation, 0) as change_per_week,
-        sqrt(rate * (1 - rate) / nullif(variation, 0)) as standard_error,
-        standard_error * sqrt(coalesce(design_effect, 1)) as clustered_error,
-        two_sided_p(change_per_week / nullif(standard_error, 0)) as p_value,
-        two_sided_p(change_per_week / nullif(clustered_error, 0)) as clustered_p_value
-    from moments
-    left join marts.violation_associations on dimension = 'event_date'
+        spread.*,
+        case when freedom > 0 then slope end as change_per_week,
+        sqrt(greatest(event_variance, weighted_squares / freedom) / nullif(variation, 0)) as error,
+        student_p(abs(change_per_week / nullif(error, 0)), freedom) as p_value,
+        student_t(1 - getvariable('confidence_level'), freedom) * error as half_width,
+        student_t(alpha / tests, freedom) * error as critical_change,
+        sign(getvariable('power') - 0.5)
+        * student_t(2 * least(getvariable('power'), 1 - getvariable('power')), freedom) * error
+            as power_change
+    from spread
+    cross join fitted
+    cross join constants
 )
 
 select
     days,
     events,
+    (select count_if(is_set_aside)::bigint from judged_days) as days_set_aside,
+    (
+        select string_agg(event_date, ',' order by event_date) from judged_days where is_set_aside
+    ) as dates_set_aside,
     change_per_week,
-    change_per_week - confidence_z * clustered_error as change_per_week_low,
-    change_per_week + confidence_z * clustered_error as change_per_week_high,
-    (critical_z + power_z) * nullif(clustered_error, 0) as detectable_change,
+    change_per_week - half_width as change_per_week_low,
+    change_per_week + half_width as change_per_week_high,
+    change_per_week * weeks as change_over_period,
+    case
+        when error > 0 then greatest(critical_change, least_effect / weeks) + power_change
+    end as detectable_change,
     p_value,
-    case when clustered_p_value is not null then least(1.0, tests * clustered_p_value) end
-        as p_adjusted,
-    case when tests * clustered_p_value < getvariable('alpha') then 'differs' else 'no_evidence' end
-        as verdict
+    case when p_value is not null then least(1.0, tests * p_value) end as p_adjusted,
+    case
+        when
+            days < 3
+            or least(violation_events, events - violation_events)
+            < getvariable('minimum_expected_violations')
+            or p_value is null
+            then 'too_few'
+        when tests * p_value < alpha and abs(change_over_period) >= least_effect then 'differs'
+        else 'no_evidence'
+    end as verdict
 from tested
 cross join constants;
 
@@ -1680,6 +1788,8 @@ with extremes as (
         dimension,
         arg_min(tests, (-violation_rate, -events, member)) as highest,
         arg_min(tests, (violation_rate, -events, member)) as lowest,
+        count(*) as members,
+        rarer_kind(sum(violation_events) / sum(events)) as rarer_kind,
         min(detectable_difference) as smallest,
         max(detectable_difference) as largest
     from marts.violation_tests as tests
@@ -1690,9 +1800,11 @@ about_dimensions as (
     select
         10 * display_order as display_order,
         dimension as topic,
-        case verdict
-            when 'differs' then 'The violation rate differs between ' || plural
-            when 'too_few' then 'There are too few violations to compare ' || plural
+        case
+            when verdict = 'differs' then 'The violation rate differs between ' || plural
+            when extremes.members = 1 then 'There are too few ' || plural || ' to compare'
+            when verdict = 'too_few'
+                then 'There are too few ' || rarer_kind || ' to compare ' || plural
             else 'The data shows no evidence that the violation rate differs between ' || plural
         end
         || ': the highest observed is ' || highest.member || ' with '
@@ -1737,7 +1849,7 @@ about_members as (
         )
         || case verdict
             when 'differs' then ', more than chance explains'
-            when 'too_few' then '; too few violations are expected to judge this'
+            when 'too_few' then '; too few ' || rarer_kind || ' are expected to judge this'
             else coalesce(
                 '; this is no evidence of a difference (with ' || percent_of(getvariable('power'))
                 || ' power one of ' || points(detectable_difference) || ' would have been seen)',
@@ -1750,6 +1862,7 @@ about_members as (
         p_adjusted
     from marts.violation_tests
     inner join tested_dimensions using (dimension)
+    inner join extremes using (dimension)
     where verdict = 'differs' or dimension = 'data_shared'
 ),
 
@@ -1758,8 +1871,11 @@ about_the_trend as (
         100 as display_order,
         'trend' as topic,
         case
-            when change_per_week is null
-                then 'There are too few whole days to see a trend of the violation rate.'
+            when days < 3
+                then 'There are too few whole days to see a trend of the violation rate'
+            when verdict = 'too_few'
+                then 'There are too few ' || rarer_kind(center_line)
+                    || ' to see a trend of the violation rate'
             else
                 case
                     when verdict <> 'differs'
@@ -1778,16 +1894,24 @@ about_the_trend as (
                     else '; with ' || percent_of(getvariable('power')) || ' power a change of '
                         || points(detectable_change) || ' a week would have been seen'
                 end
-                || '; '
-                || (
-                    select count_if(is_out_of_control)::bigint from marts.violation_control_chart
-                )
-                || ' of the days lie outside the control limits.'
-        end as finding,
-        case when change_per_week is null then 'too_few' else verdict end as verdict,
+                || '; ' || days_out_of_control || ' of the days lie outside the control limits'
+        end
+        || coalesce(
+            '; set aside, because no trend explains them: '
+            || replace(dates_set_aside, ',', ', '),
+            ''
+        )
+        || '.' as finding,
+        verdict,
         change_per_week as effect,
         p_adjusted
     from marts.violation_trend
+    cross join (
+        select
+            count_if(is_out_of_control)::bigint as days_out_of_control,
+            any_value(center_line) as center_line
+        from marts.violation_control_chart
+    ) as chart
 ),
 
 user_counts as (

@@ -124,7 +124,7 @@ def small_tables(counts: Counts) -> dict[str, list[Row]]:
     associations = violation_associations(counts.dimensions)
     tests = violation_tests(counts.dimensions, associations)
     chart = violation_control_chart(days)
-    trend = violation_trend(days, associations)
+    trend = violation_trend(days, chart, associations)
     tables = {
         "quarantine_by_rejection_reason": quarantine_by_rejection_reason(counts),
         "violation_associations": list(associations.values()),
@@ -280,13 +280,15 @@ def violation_associations(dimensions: dict[str, Dimension]) -> dict[str, Row]:
             "cramers_v": None if chi_square is None else math.sqrt(chi_square / events),
             "design_effect": effect,
             "verdict": "too_few"
-            if 5 * sum(member.events * rate < minimum for member in members) > len(members)
+            if not is_testable
+            or 5 * sum(member.events * min(rate, 1 - rate) < minimum for member in members)
+            > len(members)
             else "no_evidence",
         }
     adjusted = _holm([row["p_adjusted"] for row in rows.values()])
     for row, p_adjusted in zip(rows.values(), adjusted, strict=True):
         row["p_adjusted"] = p_adjusted
-        if row["verdict"] != "too_few" and p_adjusted is not None:
+        if row["verdict"] != "too_few":
             row["verdict"] = "differs" if p_adjusted < variables()["alpha"] else "no_evidence"
     return rows
 
@@ -347,7 +349,7 @@ def violation_tests(dimensions: dict[str, Dimension], associations: dict[str, Ro
                 detectable = max(demanded * clustered, least) + power_z * alternative
             row["detectable_difference"] = detectable
             row["p_adjusted"] = p_adjusted
-            if row["events"] * pooled < minimum or rest * pooled < minimum:
+            if min(row["events"], rest) * min(pooled, 1 - pooled) < minimum:
                 row["verdict"] = "too_few"
             elif (
                 association["verdict"] == "differs"
@@ -462,41 +464,110 @@ def violation_control_chart(days: list[Day]) -> list[Row]:
     return rows
 
 
-def violation_trend(days: list[Day], associations: dict[str, Row]) -> Row:
-    """Return the linear trend in proportions (Cochran, 1954; Armitage, 1955) a week."""
-    whole = [day for day in days if not day.is_partial]
-    tests = len(seed("tested_dimensions")) + 1
-    alpha = variables()["alpha"]
-    events = np.array([day.events for day in whole], float)
-    violations = np.array([day.violation_events for day in whole], float)
-    change = error = clustered = p_value = clustered_p = None
-    if events.sum():
-        weeks = np.arange(len(whole)) / 7
-        weeks -= (events * weeks).sum() / events.sum()
-        rate = violations.sum() / events.sum()
-        variation = (events * weeks**2).sum()
-        if variation:
-            change = float(((violations - events * rate) * weeks).sum() / variation)
-            error = math.sqrt(rate * (1 - rate) / variation)
-            clustered = error * math.sqrt(associations["event_date"]["design_effect"])
-    if error:
-        p_value = _two_sided_p(change / error)
-        clustered_p = _two_sided_p(change / clustered)
-    interval = None if change is None else _confidence_z() * clustered
-    critical = _normal_quantile(1 - alpha / (2 * tests))
-    return {
-        "days": len(whole),
-        "events": int(events.sum()),
-        "change_per_week": change,
-        "change_per_week_low": None if change is None else change - interval,
-        "change_per_week_high": None if change is None else change + interval,
-        "detectable_change": (critical + _power_z()) * clustered if clustered else None,
-        "p_value": p_value,
-        "p_adjusted": None if clustered_p is None else min(1.0, tests * clustered_p),
-        "verdict": "differs"
-        if clustered_p is not None and tests * clustered_p < alpha
-        else "no_evidence",
+@dataclass(frozen=True)
+class Line:
+    """A line of weighted least squares, its variance where weights are inverse variances."""
+
+    slope: float
+    variance: float
+    residual: np.ndarray
+    leverage: np.ndarray
+
+    @classmethod
+    def through(cls, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Line:
+        """Return the line through at least two points with different x."""
+        design = np.column_stack([np.ones_like(x), x])
+        inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
+        coefficients = inverse @ design.T @ (weight * y)
+        leverage = weight * np.einsum("ij,jk,ik->i", design, inverse, design)
+        return cls(coefficients[1], inverse[1, 1], y - design @ coefficients, leverage)
+
+
+def violation_trend(days: list[Day], chart: list[Row], associations: dict[str, Row]) -> Row:
+    """Return the linear trend by meta-regression over the days (Knapp and Hartung, 2003)."""
+    judged = [
+        (day, number / 7, row)
+        for number, (day, row) in enumerate(zip(days, chart, strict=True))
+        if row["is_out_of_control"] is not None
+    ]
+    events = np.array([day.events for day, _, _ in judged], float)
+    violations = np.array([day.violation_events for day, _, _ in judged], float)
+    x = np.array([weeks for _, weeks, _ in judged])
+    is_aside = np.zeros(len(judged), bool)
+    if len(judged) > 2:
+        line = Line.through(x, violations / events, events)
+        for place, (_, _, row) in enumerate(judged):
+            margin = max(
+                row["control_limit_high"] - row["center_line"],
+                row["center_line"] - row["control_limit_low"],
+            )
+            is_far = abs(line.residual[place]) > (1 - line.leverage[place]) * margin
+            is_aside[place] = row["is_out_of_control"] and is_far
+    dates = ",".join(
+        str(day.date) for (day, _, _), aside in zip(judged, is_aside, strict=True) if aside
+    )
+    kept = ~is_aside
+    trend: Row = {
+        "days": int(kept.sum()),
+        "events": int(events[kept].sum()),
+        "days_set_aside": int(is_aside.sum()),
+        "dates_set_aside": dates or None,
+        "change_per_week": None,
+        "change_per_week_low": None,
+        "change_per_week_high": None,
+        "change_over_period": None,
+        "detectable_change": None,
+        "p_value": None,
+        "p_adjusted": None,
+        "verdict": "too_few",
     }
+    if kept.sum() < 3:
+        return trend
+    _fit_trend(
+        trend, x[kept], events[kept], violations[kept], associations["event_date"]["design_effect"]
+    )
+    return trend
+
+
+def _fit_trend(
+    trend: Row, x: np.ndarray, events: np.ndarray, violations: np.ndarray, design_effect: float
+) -> None:
+    """Fill in what three days or more tell."""
+    chosen = variables()
+    tests, alpha = len(seed("tested_dimensions")) + 1, chosen["alpha"]
+    least = chosen["minimum_effect_percentage_points"] / 100
+    freedom, period = len(x) - 2, x.max() - x.min()
+    y, rate = violations / events, violations.sum() / events.sum()
+    event_variance = design_effect * rate * (1 - rate)
+    line = Line.through(x, y, events)
+    between = 0.0
+    if event_variance:
+        excess = (events * line.residual**2).sum() / event_variance - freedom
+        between = max(0.0, excess / (events * (1 - line.leverage)).sum())
+    weight = events / (1 + events * between)
+    line = Line.through(x, y, weight)
+    change = float(line.slope)
+    error = math.sqrt(
+        line.variance * max(event_variance, (weight * line.residual**2).sum() / freedom)
+    )
+
+    def quantile(probability: float) -> float:
+        return float(special.stdtrit(freedom, probability))
+
+    half_width = quantile((1 + chosen["confidence_level"]) / 2) * error
+    trend["change_per_week"] = change
+    trend["change_per_week_low"] = change - half_width
+    trend["change_per_week_high"] = change + half_width
+    trend["change_over_period"] = change * period
+    if not error:
+        return
+    critical = quantile(1 - alpha / (2 * tests)) * error
+    trend["detectable_change"] = max(critical, least / period) + quantile(chosen["power"]) * error
+    trend["p_value"] = 2 * float(special.stdtr(freedom, -abs(change / error)))
+    trend["p_adjusted"] = min(1.0, tests * trend["p_value"])
+    if min(violations.sum(), (events - violations).sum()) >= chosen["minimum_expected_violations"]:
+        is_claimed = trend["p_adjusted"] < alpha and abs(change * period) >= least
+        trend["verdict"] = "differs" if is_claimed else "no_evidence"
 
 
 # --- breakdowns ----------------------------------------------------------------------------------
@@ -819,7 +890,7 @@ def key_findings(
     found = [
         *_about_dimensions(tests, associations),
         *_about_members(tests),
-        _about_trend(trend, sum(bool(row["is_out_of_control"]) for row in chart)),
+        _about_trend(trend, chart),
         _about_users(counts.judgement),
         _about_input(counts),
     ]
@@ -851,10 +922,18 @@ def _finding(
     }
 
 
+def _rarer_kind(violation_rate: float) -> str:
+    return "events without a violation" if violation_rate > 0.5 else "violations"
+
+
+def _rarer_kind_among(members: Sequence[Row]) -> str:
+    violations = sum(row["violation_events"] for row in members)
+    return _rarer_kind(violations / sum(row["events"] for row in members))
+
+
 def _about_dimensions(tests: list[Row], associations: dict[str, Row]) -> Iterable[Row]:
     openings = {
         "differs": "The violation rate differs between ",
-        "too_few": "There are too few violations to compare ",
         "no_evidence": "The data shows no evidence that the violation rate differs between ",
     }
     for dimension in seed("tested_dimensions"):
@@ -862,7 +941,13 @@ def _about_dimensions(tests: list[Row], associations: dict[str, Row]) -> Iterabl
         members = [row for row in tests if row["dimension"] == name]
         if not members:
             continue
-        verdict = associations[name]["verdict"]
+        verdict, plural = associations[name]["verdict"], dimension["plural"]
+        if len(members) == 1:
+            opening = f"There are too few {plural} to compare"
+        elif verdict == "too_few":
+            opening = f"There are too few {_rarer_kind_among(members)} to compare {plural}"
+        else:
+            opening = f"{openings[verdict]}{plural}"
         highest = min(
             members, key=lambda row: (-row["violation_rate"], -row["events"], row["member"])
         )
@@ -884,7 +969,7 @@ def _about_dimensions(tests: list[Row], associations: dict[str, Row]) -> Iterabl
         yield _finding(
             10 * int(dimension["display_order"]),
             name,
-            f"{openings[verdict]}{dimension['plural']}: the highest observed is "
+            f"{opening}: the highest observed is "
             f"{highest['member']} with {_rate_with_interval(highest)}, the lowest "
             f"{lowest['member']} with {_rate_with_interval(lowest)}{power}.",
             verdict,
@@ -907,7 +992,8 @@ def _about_members(tests: list[Row]) -> Iterable[Row]:
         if row["verdict"] == "differs":
             judged = ", more than chance explains"
         elif row["verdict"] == "too_few":
-            judged = "; too few violations are expected to judge this"
+            family = [other for other in tests if other["dimension"] == row["dimension"]]
+            judged = f"; too few {_rarer_kind_among(family)} are expected to judge this"
         else:
             judged = "; this is no evidence of a difference"
             if row["detectable_difference"] is not None:
@@ -926,28 +1012,34 @@ def _about_members(tests: list[Row]) -> Iterable[Row]:
         )
 
 
-def _about_trend(trend: Row, days_out_of_control: int) -> Row:
+def _about_trend(trend: Row, chart: list[Row]) -> Row:
     change = trend["change_per_week"]
-    if change is None:
-        sentence = "There are too few whole days to see a trend of the violation rate."
-        return _finding(100, "trend", sentence, "too_few", None, trend["p_adjusted"])
-    if trend["verdict"] != "differs":
-        opening = "The data shows no evidence of a trend of the violation rate over time"
-        power = (
-            f"; with {_percent_of('power')} power a change of "
-            f"{_points(trend['detectable_change'])} a week would have been seen"
-        )
+    if trend["days"] < 3:
+        sentence = "There are too few whole days to see a trend of the violation rate"
+    elif trend["verdict"] == "too_few":
+        kind = _rarer_kind(chart[0]["center_line"])
+        sentence = f"There are too few {kind} to see a trend of the violation rate"
     else:
-        opening = f"The violation rate {'falls' if change < 0 else 'rises'} over time"
-        power = ""
-    sentence = (
-        f"{opening}: over {trend['days']} whole days it changed by {'+' if change > 0 else ''}"
-        f"{_points(change)} a week ({_percent_of('confidence_level')} interval "
-        f"{_points(trend['change_per_week_low'])} to {_points(trend['change_per_week_high'])}, "
-        f"n = {trend['events']}){power}; {days_out_of_control} of the days lie outside the "
-        "control limits."
-    )
-    return _finding(100, "trend", sentence, trend["verdict"], change, trend["p_adjusted"])
+        if trend["verdict"] != "differs":
+            opening = "The data shows no evidence of a trend of the violation rate over time"
+            power = (
+                f"; with {_percent_of('power')} power a change of "
+                f"{_points(trend['detectable_change'])} a week would have been seen"
+            )
+        else:
+            opening = f"The violation rate {'falls' if change < 0 else 'rises'} over time"
+            power = ""
+        outside = sum(bool(row["is_out_of_control"]) for row in chart)
+        sentence = (
+            f"{opening}: over {trend['days']} whole days it changed by {'+' if change > 0 else ''}"
+            f"{_points(change)} a week ({_percent_of('confidence_level')} interval "
+            f"{_points(trend['change_per_week_low'])} to {_points(trend['change_per_week_high'])}, "
+            f"n = {trend['events']}){power}; {outside} of the days lie outside the control limits"
+        )
+    if trend["dates_set_aside"]:
+        dates = trend["dates_set_aside"].replace(",", ", ")
+        sentence += f"; set aside, because no trend explains them: {dates}"
+    return _finding(100, "trend", f"{sentence}.", trend["verdict"], change, trend["p_adjusted"])
 
 
 def _about_users(judgement: Judgement) -> Row:

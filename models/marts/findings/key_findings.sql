@@ -38,9 +38,11 @@ ranked_members as (
     from tests
 ),
 
-detectable as (
+overviews as (
     select
         dimension,
+        count(*) as members,
+        {{ rarer_kind('sum(violation_events)', 'sum(events)') }} as rarer_kind,
         min(detectable_difference) as smallest,
         max(detectable_difference) as largest
     from tests
@@ -51,11 +53,15 @@ dimension_findings as (
     select
         10 * dimensions.display_order as display_order,
         dimensions.dimension as topic,
-        case associations.verdict
-            when 'differs'
+        case
+            when associations.verdict = 'differs'
                 then 'The violation rate differs between ' || dimensions.plural || ': '
-            when 'too_few'
-                then 'There are too few violations to compare ' || dimensions.plural || ': '
+            when overviews.members = 1
+                then 'There are too few ' || dimensions.plural || ' to compare: '
+            when associations.verdict = 'too_few'
+                then
+                    'There are too few ' || overviews.rarer_kind || ' to compare '
+                    || dimensions.plural || ': '
             else
                 'The data shows no evidence that the violation rate differs between '
                 || dimensions.plural || ': '
@@ -75,10 +81,10 @@ dimension_findings as (
                 when associations.verdict = 'no_evidence'
                     then
                         '; with {{ percent_of_var("power") }} power a difference of '
-                        || {{ percentage_points('detectable.smallest') }}
+                        || {{ percentage_points('overviews.smallest') }}
                         || ' or more would have been seen in the largest '
                         || dimensions.singular || ' and of '
-                        || {{ percentage_points('detectable.largest') }}
+                        || {{ percentage_points('overviews.largest') }}
                         || ' in the smallest'
             end,
             ''
@@ -93,7 +99,7 @@ dimension_findings as (
         on dimensions.dimension = highest.dimension and highest.rank_from_highest = 1
     inner join ranked_members as lowest
         on dimensions.dimension = lowest.dimension and lowest.rank_from_lowest = 1
-    inner join detectable on dimensions.dimension = detectable.dimension
+    inner join overviews on dimensions.dimension = overviews.dimension
 ),
 
 -- Every member that differs, and every level of data sharing.
@@ -114,7 +120,8 @@ member_findings as (
         )
         || case tests.verdict
             when 'differs' then ', more than chance explains'
-            when 'too_few' then '; too few violations are expected to judge this'
+            when 'too_few'
+                then '; too few ' || overviews.rarer_kind || ' are expected to judge this'
             else coalesce(
                 '; this is no evidence of a difference (with {{ percent_of_var("power") }} power '
                 || 'one of ' || {{ percentage_points('tests.detectable_difference') }}
@@ -128,11 +135,14 @@ member_findings as (
         tests.p_adjusted
     from tests
     inner join dimensions on tests.dimension = dimensions.dimension
+    inner join overviews on tests.dimension = overviews.dimension
     where tests.verdict = 'differs' or tests.dimension = 'data_shared'
 ),
 
-days_out_of_control as (
-    select count(*) filter (where is_out_of_control) as days
+whole_days as (
+    select
+        count(*) filter (where is_out_of_control) as days_out_of_control,
+        {{ rarer_kind('max(center_line)', '1') }} as rarer_kind
     from control_chart
 ),
 
@@ -141,8 +151,12 @@ trend_finding as (
         100 as display_order,
         'trend' as topic,
         case
-            when trend.change_per_week is null
-                then 'There are too few whole days to see a trend of the violation rate.'
+            when trend.days < 3
+                then 'There are too few whole days to see a trend of the violation rate'
+            when trend.verdict = 'too_few'
+                then
+                    'There are too few ' || whole_days.rarer_kind
+                    || ' to see a trend of the violation rate'
             else
                 case
                     when trend.verdict = 'differs' and trend.change_per_week < 0
@@ -165,14 +179,20 @@ trend_finding as (
                         || {{ percentage_points('trend.detectable_change') }}
                         || ' a week would have been seen'
                 end
-                || '; ' || {{ whole_number('days_out_of_control.days') }}
-                || ' of the days lie outside the control limits.'
-        end as finding,
-        case when trend.change_per_week is null then 'too_few' else trend.verdict end as verdict,
+                || '; ' || {{ whole_number('whole_days.days_out_of_control') }}
+                || ' of the days lie outside the control limits'
+        end
+        || coalesce(
+            '; set aside, because no trend explains them: '
+            || replace(trend.dates_set_aside, ',', ', '),
+            ''
+        )
+        || '.' as finding,
+        trend.verdict,
         trend.change_per_week as effect,
         trend.p_adjusted
     from trend
-    cross join days_out_of_control
+    cross join whole_days
 ),
 
 user_finding as (

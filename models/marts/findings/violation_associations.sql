@@ -32,7 +32,7 @@ pearson as (
         ) / nullif(max(totals.violation_rate * (1 - totals.violation_rate)), 0) as chi_square,
         max(totals.events) as events,
         count(*) filter (
-            where member_counts.events * totals.violation_rate
+            where {{ rarer_events('member_counts.events', 'totals.violation_rate') }}
             < {{ var('minimum_expected_violations') }}
         ) as sparse_members
     from totals

@@ -146,8 +146,8 @@ judged as (
         p_value,
         p_adjusted,
         {{ member_verdict(
-            'events * pooled_rate',
-            'rest_events * pooled_rate',
+            rarer_events('events', 'pooled_rate'),
+            rarer_events('rest_events', 'pooled_rate'),
             'dimension_verdict',
             'p_adjusted',
             'rate_difference'

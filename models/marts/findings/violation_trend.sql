@@ -10,86 +10,231 @@ with days as (
     select * from {{ ref('int_days') }}
 ),
 
+control_chart as (
+    select * from {{ ref('violation_control_chart') }}
+),
+
 associations as (
     select * from {{ ref('violation_associations') }}
 ),
 
--- Weeks since the first whole day; partial days have another mix of hours and are left out.
-whole_days as (
+numbered as (
     select
-        events,
-        violation_events,
+        *,
         (row_number() over (order by event_date) - 1) / 7e0 as weeks
     from days
-    where not is_partial_day
 ),
 
-centered as (
+-- Partial days have another mix of hours, and days without events have no rate.
+whole_days as (
     select
+        numbered.event_date,
+        numbered.events,
+        numbered.violation_events,
+        numbered.weeks as x,
+        control_chart.violation_rate as y,
+        cast(numbered.events as double) as weight,
+        control_chart.is_out_of_control,
+        -- A bound that is cut off at 0 or 1 is the nearer one.
+        greatest(
+            control_chart.control_limit_high - control_chart.center_line,
+            control_chart.center_line - control_chart.control_limit_low
+        ) as margin
+    from numbered
+    inner join control_chart on numbered.event_date = control_chart.event_date
+    where not numbered.is_partial_day and numbered.events > 0
+),
+
+{{ weighted_line_ctes('whole_days', 'line_of_all') }},
+
+-- A day out of control is set aside if it lies as far from the line through the other days, by
+-- residual / (1 - leverage): a steep trend leads beyond the limits as well.
+judged_days as (
+    select
+        *,
+        is_out_of_control and abs(residual) > (1 - leverage) * margin as is_set_aside
+    from line_of_all
+),
+
+set_aside as (
+    select
+        count(*) as days_set_aside,
+        nullif({{ alphabetical_list(as_text('event_date')) }}, '') as dates_set_aside
+    from judged_days
+    where is_set_aside
+),
+
+days_of_trend as (
+    select
+        event_date,
         events,
         violation_events,
-        {{ ratio('sum(violation_events) over ()', 'sum(events) over ()') }} as violation_rate,
-        weeks - {{ ratio('sum(events * weeks) over ()', 'sum(events) over ()') }} as weeks
-    from whole_days
+        x,
+        y,
+        weight
+    from judged_days
+    where not coalesce(is_set_aside, false)
 ),
 
--- Linear trend in proportions (Cochran, 1954; Armitage, 1955).
-moments as (
+{{ weighted_line_ctes('days_of_trend', 'line_of_events') }},
+
+-- The variance of an event with users as clusters, and how often it holds the variance by which the
+-- days themselves differ, by the method of moments (DerSimonian and Laird, 1986).
+totals as (
     select
         count(*) as days,
-        sum(events) as events,
-        max(violation_rate) as violation_rate,
-        sum((violation_events - events * violation_rate) * weeks) as covariation,
-        sum(events * weeks * weeks) as variation
-    from centered
+        cast(coalesce(sum(line_of_events.events), 0) as bigint) as events,
+        cast(coalesce(sum(line_of_events.violation_events), 0) as bigint) as violation_events,
+        max(line_of_events.x) - min(line_of_events.x) as weeks,
+        case when count(*) > 2 then count(*) - 2 end as degrees_of_freedom,
+        sum(line_of_events.weight * line_of_events.residual * line_of_events.residual)
+            as squared_residuals,
+        sum(line_of_events.weight * (1 - line_of_events.leverage)) as free_events
+    from line_of_events
 ),
 
-estimated as (
+variances as (
     select
-        moments.days,
-        moments.events,
-        moments.covariation / nullif(moments.variation, 0) as change_per_week,
-        sqrt(
-            moments.violation_rate * (1 - moments.violation_rate) / nullif(moments.variation, 0)
-        ) as standard_error,
-        by_date.design_effect
-    from moments
+        totals.*,
+        coalesce(by_date.design_effect, 1)
+        * {{ ratio('totals.violation_events', 'totals.events') }}
+        * (1 - {{ ratio('totals.violation_events', 'totals.events') }}) as event_variance
+    from totals
     left join associations as by_date on by_date.dimension = 'event_date'
 ),
 
-scored as (
+spreads as (
     select
         *,
-        standard_error * sqrt(coalesce(design_effect, 1)) as clustered_error,
-        change_per_week / nullif(standard_error, 0) as z,
-        change_per_week / nullif(standard_error * sqrt(coalesce(design_effect, 1)), 0)
-            as clustered_z
+        greatest(0.0, coalesce(
+            (squared_residuals / nullif(event_variance, 0) - degrees_of_freedom)
+            / nullif(free_events, 0),
+            0.0
+        )) as relative_day_variance
+    from variances
+),
+
+-- The more the days themselves differ, the less counts how many events a day has.
+weighted_days as (
+    select
+        days_of_trend.x,
+        days_of_trend.y,
+        days_of_trend.weight / (1 + days_of_trend.weight * spreads.relative_day_variance) as weight
+    from days_of_trend
+    cross join spreads
+),
+
+{{ weighted_line_ctes('weighted_days', 'line') }},
+
+moments as (
+    select
+        max(slope) as slope,
+        max(variation) as variation,
+        sum(weight * residual * residual) as squared_residuals
+    from line
+),
+
+-- The larger of the error that users as clusters make and that by which the days scatter (Knapp and
+-- Hartung, 2003).
+estimated as (
+    select
+        spreads.days,
+        spreads.events,
+        spreads.violation_events,
+        spreads.weeks,
+        spreads.degrees_of_freedom,
+        case when spreads.degrees_of_freedom > 0 then moments.slope end as change_per_week,
+        sqrt(
+            greatest(
+                spreads.event_variance, moments.squared_residuals / spreads.degrees_of_freedom
+            ) / nullif(moments.variation, 0)
+        ) as standard_error
+    from spreads
+    cross join moments
+),
+
+tests as (
+    select
+        'trend' as test_key,
+        degrees_of_freedom,
+        sqrt(ln(1 + power(change_per_week / nullif(standard_error, 0), 2) / degrees_of_freedom))
+            as root
     from estimated
+),
+
+levels as (
+    select
+        chosen.test_key,
+        chosen.z,
+        estimated.degrees_of_freedom
+    from estimated
+    cross join (
+        values
+        ('confidence', {{ confidence_z }}),
+        ('power', {{ power_z }}),
+        ('critical', {{ critical_z }})
+    ) as chosen (test_key, z)
+),
+
+{{ student_node_ctes() }},
+
+{{ student_tail_ctes('tests', 'tails') }},
+
+{{ student_quantile_ctes('levels') }},
+
+quantiles as (
+    select
+        max(case when test_key = 'confidence' then quantile end) as confidence,
+        max(case when test_key = 'power' then quantile end) as power,
+        max(case when test_key = 'critical' then quantile end) as critical
+    from student_quantiles
 ),
 
 tested as (
     select
-        *,
-        {{ normal_two_sided_p('z') }} as p_value,
-        {{ normal_two_sided_p('clustered_z') }} as clustered_p_value
-    from scored
+        estimated.days,
+        estimated.events,
+        set_aside.days_set_aside,
+        set_aside.dates_set_aside,
+        estimated.violation_events,
+        estimated.change_per_week,
+        estimated.change_per_week - quantiles.confidence * estimated.standard_error
+            as change_per_week_low,
+        estimated.change_per_week + quantiles.confidence * estimated.standard_error
+            as change_per_week_high,
+        estimated.change_per_week * estimated.weeks as change_over_period,
+        case
+            when estimated.standard_error > 0
+                then greatest(
+                    quantiles.critical * estimated.standard_error,
+                    {{ ratio(var('minimum_effect_percentage_points') / 100, 'estimated.weeks') }}
+                ) + quantiles.power * estimated.standard_error
+        end as detectable_change,
+        tails.p_value,
+        case when tails.p_value is not null then least(1.0, {{ tests }} * tails.p_value) end
+            as p_adjusted
+    from estimated
+    cross join set_aside
+    cross join quantiles
+    cross join tails
 ),
 
 trend as (
     select
         days,
-        cast(coalesce(events, 0) as bigint) as events,
+        events,
+        days_set_aside,
+        dates_set_aside,
         change_per_week,
-        change_per_week - {{ confidence_z }} * clustered_error as change_per_week_low,
-        change_per_week + {{ confidence_z }} * clustered_error as change_per_week_high,
-        ({{ critical_z }} + {{ power_z }}) * nullif(clustered_error, 0) as detectable_change,
+        change_per_week_low,
+        change_per_week_high,
+        change_over_period,
+        detectable_change,
         p_value,
-        case when clustered_p_value is not null then least(1.0, {{ tests }} * clustered_p_value) end
-            as p_adjusted,
-        case
-            when {{ tests }} * clustered_p_value < {{ var('alpha') }} then 'differs'
-            else 'no_evidence'
-        end as verdict
+        p_adjusted,
+        {{ trend_verdict(
+            'days', 'violation_events', 'events', 'p_adjusted', 'change_over_period'
+        ) }} as verdict
     from tested
 )
 
