@@ -24,8 +24,11 @@ rows_of_days as (
 read_days as (
     select
         days.source_date,
-        {{ day_fingerprint(
-            'days.source_date', 'rows_of_days.rows_checksum', 'days.circumstances'
+        {{ built_fingerprint(
+            day_fingerprint(
+                'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
+            ),
+            'days.rules'
         ) }} as fingerprint
     from rows_of_days
     inner join days on rows_of_days.source_date = days.source_date

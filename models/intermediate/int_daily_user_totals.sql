@@ -42,7 +42,7 @@ fingerprinted as (
         totals.concurrent_streams,
         totals.first_event_at,
         totals.last_event_at,
-        days.fingerprint,
+        {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         totals.event_date
     from totals
     inner join days on totals.event_date = days.event_date

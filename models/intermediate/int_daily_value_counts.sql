@@ -30,7 +30,7 @@ fingerprinted as (
         counts.metric,
         counts.metric_value,
         counts.events,
-        days.fingerprint,
+        {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         counts.event_date
     from counts
     inner join days on counts.event_date = days.event_date
