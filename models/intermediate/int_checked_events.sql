@@ -144,6 +144,8 @@ reasons as (
             when events.concurrent_streams is null
                 then 'concurrent_streams_not_an_integer'
             when events.concurrent_streams < 1 then 'concurrent_streams_below_one'
+            when events.concurrent_streams > {{ var('maximum_concurrent_streams') }}
+                then 'concurrent_streams_too_many'
         end as concurrent_streams_reason,
         case
             when events.data_shared is null then 'data_shared_missing'

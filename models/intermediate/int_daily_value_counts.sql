@@ -19,7 +19,7 @@ counts as (
             count(*) as events,
             event_date
         from ({{ events_of_days() }}) as events
-        group by {{ metric }}, event_date
+        group by cast({{ metric }} as double), event_date
 
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
