@@ -447,6 +447,7 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
         "session_duration_minutes_too_long": ("44640.5", "1" + "0" * 200),
         "concurrent_streams_not_an_integer": ("2.5", "two"),
         "concurrent_streams_below_one": ("0", "-3"),
+        "concurrent_streams_too_many": ("101", str(2**63 - 1)),
         "data_shared_unknown": ("some", "all"),
         **{f"{column}_missing": (None,) for column in SCHEMA.names},
     }

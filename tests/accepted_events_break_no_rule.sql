@@ -17,6 +17,7 @@ where
     or user_age > {{ var('maximum_user_age') }}
     or concurrent_streams is null
     or concurrent_streams < 1
+    or concurrent_streams > {{ var('maximum_concurrent_streams') }}
     or session_duration_minutes is null
     or session_duration_minutes < 0
     or session_duration_minutes > {{ var('maximum_session_duration_minutes') }}

@@ -27,8 +27,11 @@ cross join accepted
 cross join quarantined
 cross join account
 where
-    raw_rows.raw_rows
-    <> accepted.accepted_rows + quarantined.quarantined_rows + account.exact_copies_dropped
-    or raw_rows.raw_rows <> account.raw_rows
-    or accepted.accepted_rows <> account.accepted_rows
-    or quarantined.quarantined_rows <> account.quarantined_rows
+    not coalesce(
+        raw_rows.raw_rows
+        = accepted.accepted_rows + quarantined.quarantined_rows + account.exact_copies_dropped
+        and raw_rows.raw_rows = account.raw_rows
+        and accepted.accepted_rows = account.accepted_rows
+        and quarantined.quarantined_rows = account.quarantined_rows,
+        false
+    )

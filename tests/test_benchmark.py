@@ -52,11 +52,15 @@ union all by name
 select * exclude (number) replace (-event_id as event_id, 44640.0 as session_duration_minutes)
 from chosen where number = 6
 union all by name
-select * exclude (number) replace (-event_id as event_id, 120 as user_age, 9 as concurrent_streams)
+select * exclude (number)
+replace (-event_id as event_id, 120 as user_age, 100 as concurrent_streams)
 from chosen where number = 7
 union all by name
 select * exclude (number)
-replace (-event_id as event_id, 'rewind' as event_type, ' Some ' as data_shared)
+replace (
+    -event_id as event_id, 'rewind' as event_type, ' Some ' as data_shared,
+    101 as concurrent_streams
+)
 from chosen where number = 8
 union all by name
 select

@@ -120,6 +120,7 @@ def test_every_variable_can_be_changed(new_project):
         "minimum_user_age": 13,
         "maximum_user_age": 74,
         "maximum_session_duration_minutes": 500,
+        "maximum_concurrent_streams": 4,
         "maximum_quarantined_share": 0.5,
         "medium_risk_above": 0.1,
         "high_risk_above": 0.5,

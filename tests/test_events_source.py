@@ -475,6 +475,7 @@ TYPED_VALUES = [
     ("session_duration_minutes", "cast('inf' as double)", "session_duration_minutes_not_finite"),
     ("session_duration_minutes", "44641.0", "session_duration_minutes_too_long"),
     ("concurrent_streams", "0", "concurrent_streams_below_one"),
+    ("concurrent_streams", "101", "concurrent_streams_too_many"),
     ("concurrent_streams", "null", "concurrent_streams_missing"),
 ]
 

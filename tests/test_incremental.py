@@ -360,3 +360,75 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(grown, seed):
     result = grown.dbt("run", "--full-refresh", "--vars", VARIABLES)
     assert result.returncode == 0, result.stdout
     assert_same(after_kill, built(grown), tolerance=1e-12)
+
+
+# --- Changed rules -------------------------------------------------------------------------------
+
+COUNTS = {table for table in DAILY if table.startswith("int_daily_")}
+# Changes of the project in the order in which they are made, and the tables that are built anew.
+CHANGES = {
+    "what leaves their SQL as it is": (
+        [("macros/statistics/normal.sql", "0.46875", "0.46876"),
+         ("models/intermediate/int_days.sql", "coalesce(counts.events, 0)", "counts.events"),
+         ("models/descriptions.md", "Never null", "Always there"),
+         ("dbt_project.yml", "top_risk_users: 5", "top_risk_users: 7"),
+         ("models/intermediate/int_checked_events.sql", "concurrent_streams < 1",
+          "concurrent_streams < {{ var('minimum_streams', 1) }}")],
+        set(),
+    ),
+    "the value of that variable": (
+        [("dbt_project.yml", "\nvars:\n", "\nvars:\n  minimum_streams: 2\n")],
+        {*DAILY},
+    ),
+    "a macro below others": (
+        [("macros/input/raw_event_columns.sql", "'region',\n        'regulation',",
+          "'regulation',\n        'region',")],
+        {*DAILY},
+    ),
+    "the time of the build for the latest moment": (
+        [("dbt_project.yml", 'latest_timestamp: "2026-01-31 00:00:00"', "latest_timestamp: now")],
+        {*DAILY},
+    ),
+    "nothing but the time": ([], set()),
+    "a view of the accepted events": (
+        [("models/intermediate/int_accepted_events.sql", "extract(hour", "extract(minute")],
+        COUNTS,
+    ),
+    "a list of dimensions, and one of the models": (
+        [("macros/statistics/tested_dimensions.sql", "|| ' / ' ||", "|| ' and ' ||"),
+         ("models/intermediate/int_daily_value_counts.sql", "cast({{ metric }} as double)",
+          "cast({{ metric }} as double) + 1")],
+        {"int_daily_member_counts", "int_daily_value_counts"},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ruled(new_project):
+    project = new_project("ruled")
+    build_by_days(project)
+    return project
+
+
+def build_by_days(project) -> None:
+    result = project.dbt(
+        "build", "--resource-type", "seed", "--resource-type", "model",
+        "--select", *(f"+{table}" for table in DAILY),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_days_are_judged_anew_when_a_rule_changes_and_only_then(ruled, change):
+    edits, expected = CHANGES[change]
+    before = stored(ruled, "distinct fingerprint")
+    for file, old, new in edits:
+        path = ruled.root / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    build_by_days(ruled)
+    after = stored(ruled, "distinct fingerprint")
+    assert {table for table in DAILY if after[table] != before[table]} == expected
+    for table in expected:
+        assert not {*after[table]} & {*before[table]}, "some days were left as they were"

@@ -239,6 +239,7 @@ ODD_VALUES = {
     "user_id = 1e300": "user_id_not_an_integer",
     "user_id = 7.5": "user_id_not_an_integer",
     "concurrent_streams = 0": "concurrent_streams_below_one",
+    "concurrent_streams = 9223372036854775807": "concurrent_streams_too_many",
 }
 # Engines write doubles differently, 1e+300 and 1.0E300, nan and NaN: they are compared as numbers.
 NUMBERS = """

@@ -1,16 +1,27 @@
 {#- Two CTEs, `bins` and `histogram`: equally wide bins over [min, max] of a column, each closed on
     the left and the last one on both sides, as numpy.histogram has them.
     The bin of a value is guessed by division and then held against the published edges, so that
-    rounding never puts a value outside the edges of its bin. A column with one single value gets
-    half a unit to each side. -#}
+    rounding never puts a value outside the edges of its bin. A column with one single value, or with
+    values so close that doubles could not tell the edges apart, gets half a unit to each side, or as
+    much as doubles of that size need. -#}
 {% macro histogram_ctes(population, column, bins, copies=1) -%}
+ends as (
+    select
+        cast(min({{ column }}) as double) as low,
+        cast(max({{ column }}) as double) as high,
+        greatest(
+            1e-300,
+            {{ bins }} * 1e-15 * abs(cast(min({{ column }}) as double)),
+            {{ bins }} * 1e-15 * abs(cast(max({{ column }}) as double))
+        ) as least_width
+    from {{ population }}
+),
+
 extent as (
     select
-        cast(min({{ column }}) as double)
-        - case when min({{ column }}) = max({{ column }}) then 0.5 else 0 end as low,
-        cast(max({{ column }}) as double)
-        + case when min({{ column }}) = max({{ column }}) then 0.5 else 0 end as high
-    from {{ population }}
+        low - case when high - low < least_width then greatest(0.5, least_width) else 0 end as low,
+        high + case when high - low < least_width then greatest(0.5, least_width) else 0 end as high
+    from ends
 ),
 
 bins as (

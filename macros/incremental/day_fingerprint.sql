@@ -1,9 +1,13 @@
-{#- Number that changes when anything does that decides what becomes of a day's rows. -#}
-{% macro day_fingerprint(day, rows_checksum, circumstances) -%}
+{#- Number that changes when anything in the source does that decides what becomes of a day's rows. -#}
+{% macro day_fingerprint(day, rows_checksum, repeated_checksum) -%}
     {{ hash_of_text(
-        "concat_ws(' ', " ~ as_text(day) ~ ', ' ~ rows_checksum ~ ', ' ~ circumstances
-        ~ ", '" ~ event_rules() ~ "')"
+        "concat_ws(' ', " ~ as_text(day) ~ ', ' ~ rows_checksum ~ ', ' ~ repeated_checksum ~ ')'
     ) }}
+{%- endmacro %}
+
+{#- The same of a day that a model is built from, with the rules of the model. -#}
+{% macro built_fingerprint(fingerprint, rules) -%}
+    {{ hash_of_text("concat_ws(' ', " ~ as_text(fingerprint) ~ ', ' ~ rules ~ ')') }}
 {%- endmacro %}
 
 {#- Aggregate over the staged rows of a day: text that changes when any of them does. -#}

@@ -5,7 +5,7 @@
     case
         when {{ square }} < 0.001
             then {{ square }} * {{ polynomial(square, [1e0, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6]) }}
-        else -ln(greatest(1 - {{ square }}, 1e-300))
+        when {{ square }} >= 0.001 then -ln(greatest(1 - {{ square }}, 1e-300))
     end
 {%- endmacro %}
 

@@ -24,8 +24,11 @@ rows_of_days as (
 read_days as (
     select
         days.source_date,
-        {{ day_fingerprint(
-            'days.source_date', 'rows_of_days.rows_checksum', 'days.circumstances'
+        {{ built_fingerprint(
+            day_fingerprint(
+                'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
+            ),
+            'days.rules'
         ) }} as fingerprint
     from rows_of_days
     inner join days on rows_of_days.source_date = days.source_date
@@ -141,6 +144,8 @@ reasons as (
             when events.concurrent_streams is null
                 then 'concurrent_streams_not_an_integer'
             when events.concurrent_streams < 1 then 'concurrent_streams_below_one'
+            when events.concurrent_streams > {{ var('maximum_concurrent_streams') }}
+                then 'concurrent_streams_too_many'
         end as concurrent_streams_reason,
         case
             when events.data_shared is null then 'data_shared_missing'

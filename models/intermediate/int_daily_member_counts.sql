@@ -54,7 +54,7 @@ fingerprinted as (
         cast(counts.compliant_events as bigint) as compliant_events,
         cast(counts.warning_events as bigint) as warning_events,
         cast(counts.violation_events as bigint) as violation_events,
-        days.fingerprint,
+        {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         counts.event_date
     from counts
     inner join days on counts.event_date = days.event_date

@@ -22,7 +22,8 @@ totals as (
         count(*) filter (where is_violation) as violation_events,
         count(*) filter (where status = 'warning') as warning_events,
         sum(session_duration_minutes) as session_duration_minutes,
-        cast(sum(concurrent_streams) as bigint) as concurrent_streams,
+        -- A double, as no integer holds the sum of the largest ones.
+        sum(cast(concurrent_streams as double)) as concurrent_streams,
         min(occurred_at) as first_event_at,
         max(occurred_at) as last_event_at,
         event_date
@@ -42,7 +43,7 @@ fingerprinted as (
         totals.concurrent_streams,
         totals.first_event_at,
         totals.last_event_at,
-        days.fingerprint,
+        {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         totals.event_date
     from totals
     inner join days on totals.event_date = days.event_date

@@ -19,7 +19,7 @@ counts as (
             count(*) as events,
             event_date
         from ({{ events_of_days() }}) as events
-        group by {{ metric }}, event_date
+        group by cast({{ metric }} as double), event_date
 
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -30,7 +30,7 @@ fingerprinted as (
         counts.metric,
         counts.metric_value,
         counts.events,
-        days.fingerprint,
+        {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         counts.event_date
     from counts
     inner join days on counts.event_date = days.event_date

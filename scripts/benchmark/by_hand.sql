@@ -249,7 +249,7 @@ select
         and user_age between getvariable('minimum_user_age') and getvariable('maximum_user_age')
         -- nan is larger than all numbers
         and session_duration_minutes between 0 and getvariable('maximum_session_duration_minutes')
-        and concurrent_streams >= 1
+        and concurrent_streams between 1 and getvariable('maximum_concurrent_streams')
         and tidy_data_shared in (select data_shared from data_sharing_levels)
     ) is true as is_accepted
 from tidy_events;
@@ -334,6 +334,8 @@ select
         case
             when concurrent_streams is null then 'concurrent_streams_missing'
             when concurrent_streams < 1 then 'concurrent_streams_below_one'
+            when concurrent_streams > getvariable('maximum_concurrent_streams')
+                then 'concurrent_streams_too_many'
         end,
         case
             when tidy_data_shared is null then 'data_shared_missing'

@@ -43,13 +43,14 @@ def tidy(column: str, text: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Which values are possible, both ends included: moments in UTC, years, minutes."""
+    """Which values are possible, both ends included: moments in UTC, years, minutes, streams."""
 
     earliest: datetime
     latest: datetime
     minimum_age: int
     maximum_age: int
     maximum_minutes: float
+    maximum_streams: int
 
 
 @cache
@@ -69,6 +70,7 @@ def limits() -> Limits:
         chosen["minimum_user_age"],
         chosen["maximum_user_age"],
         float(chosen["maximum_session_duration_minutes"]),
+        chosen["maximum_concurrent_streams"],
     )
 
 

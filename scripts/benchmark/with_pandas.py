@@ -82,7 +82,7 @@ def is_acceptable(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Serie
         & rows["user_id"].notna()
         & rows["user_age"].between(allowed.minimum_age, allowed.maximum_age).fillna(False)
         & rows["session_duration_minutes"].between(0, allowed.maximum_minutes)
-        & (rows["concurrent_streams"] >= 1).fillna(False)
+        & rows["concurrent_streams"].between(1, allowed.maximum_streams).fillna(False)
         & np.logical_and.reduce([member.notna() for member in members.values()])
     ).astype(bool)
 
@@ -125,6 +125,9 @@ def rejection_reasons(rejected: pd.DataFrame) -> pd.DataFrame:
         "session_duration_minutes_too_long": is_finite & (minutes > allowed.maximum_minutes),
         "concurrent_streams_missing": rejected["concurrent_streams"].isna(),
         "concurrent_streams_below_one": (rejected["concurrent_streams"] < 1).fillna(False),
+        "concurrent_streams_too_many": (
+            rejected["concurrent_streams"] > allowed.maximum_streams
+        ).fillna(False),
         **membership("data_shared"),
     }
     return pd.DataFrame({reason: mask.astype(bool) for reason, mask in reasons.items()})

@@ -82,7 +82,7 @@ def is_acceptable() -> pl.Expr:
         pl.col("user_age").is_between(allowed.minimum_age, allowed.maximum_age),
         # nan is larger than all numbers
         pl.col("session_duration_minutes").is_between(0, allowed.maximum_minutes),
-        pl.col("concurrent_streams") >= 1,
+        pl.col("concurrent_streams").is_between(1, allowed.maximum_streams),
     ).fill_null(False)
 
 
@@ -119,6 +119,7 @@ def rejection_reasons() -> dict[str, pl.Expr]:
         & (minutes > allowed.maximum_minutes),
         "concurrent_streams_missing": pl.col("concurrent_streams").is_null(),
         "concurrent_streams_below_one": pl.col("concurrent_streams") < 1,
+        "concurrent_streams_too_many": pl.col("concurrent_streams") > allowed.maximum_streams,
         **membership("data_shared"),
     }
     return {reason: condition.fill_null(False) for reason, condition in reasons.items()}

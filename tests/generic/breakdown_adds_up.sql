@@ -7,7 +7,7 @@ with breakdown as (
 totals as (
     select
         coalesce(sum(events), 0) as breakdown_events,
-        coalesce(sum(event_share), 1) as breakdown_share
+        sum(event_share) as breakdown_share
     from breakdown
 ),
 
@@ -25,7 +25,7 @@ from totals
 cross join expected
 where
     totals.breakdown_events <> expected.fact_events
-    or abs(totals.breakdown_share - 1) > 1e-9
+    or not coalesce(abs(totals.breakdown_share - 1) <= 1e-9, expected.fact_events = 0)
 
 union all
 
@@ -36,7 +36,7 @@ select
     event_share,
     violation_rate
 from breakdown
-where events <> compliant_events + warning_events + violation_events
+where not coalesce(events = compliant_events + warning_events + violation_events, false)
 
 union all
 
@@ -61,6 +61,6 @@ select
     event_share,
     violation_rate
 from breakdown
-where users > events or (users = 0 and events > 0)
+where not coalesce(users <= events and (users > 0 or events = 0), false)
 
 {% endtest %}

@@ -1,18 +1,3 @@
-{% set numbers = [
-    'total_events', 'unique_users', 'compliant_events', 'compliant_rate', 'warning_events',
-    'warning_rate', 'violation_events', 'violation_rate', 'average_session_duration_minutes',
-    'average_concurrent_streams', 'median_user_age', 'high_risk_users', 'peak_traffic_hour',
-    'peak_traffic_hour_events', 'highest_violation_hour', 'highest_violation_hour_rate',
-    'highest_violation_regulation_rate', 'full_minus_none_sharing_rate',
-    'most_common_event_type_events', 'raw_rows', 'accepted_rows', 'quarantined_rows',
-    'exact_copies_dropped', 'quarantined_share',
-] %}
-{% set texts = [
-    'first_event_date', 'last_event_date', 'regions_covered', 'regulations_tracked',
-    'highest_violation_region', 'best_compliance_region', 'highest_violation_regulation',
-    'highest_violation_data_sharing', 'most_common_event_type',
-] %}
-
 with metrics as (
     select * from {{ ref('summary_metrics') }}
 ),
@@ -169,8 +154,9 @@ summary as (
         metrics.section,
         metrics.metric,
         metrics.display_order,
-        cast({{ value_of_metric('metrics.metric', 'figures', numbers) }} as double) as value_number,
-        {{ value_of_metric('metrics.metric', 'figures', texts) }} as value_text,
+        cast({{ value_of_metric('metrics.metric', 'figures', summary_metrics('number')) }} as double)
+            as value_number,
+        {{ value_of_metric('metrics.metric', 'figures', summary_metrics('text')) }} as value_text,
         metrics.unit,
         metrics.description
     from metrics

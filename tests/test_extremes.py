@@ -1,0 +1,106 @@
+"""No value that the rules let through stops a build, however far the limits are set."""
+
+import json
+import math
+
+import pytest
+from generate_events import SCHEMA
+
+FIRST, LAST = -(2**63), 2**63 - 1
+EVENT = {
+    "region": "EU",
+    "regulation": "GDPR",
+    "event_type": "login",
+    "user_age": 30,
+    "session_duration_minutes": 12.5,
+    "concurrent_streams": 1,
+    "data_shared": "none",
+}
+STATUSES = ("compliant", "warning", "violation", "compliant")
+# For each case, what the limits are set to, and what events have in turn.
+CASES = {
+    "numbers at the ends of 64 bits": (
+        {
+            "minimum_user_age": FIRST,
+            "maximum_user_age": LAST,
+            "maximum_concurrent_streams": LAST,
+            "maximum_session_duration_minutes": 1e100,
+        },
+        {
+            "event_id": [FIRST, LAST, *range(98)],
+            "user_id": [FIRST, 0, LAST],
+            "user_age": [FIRST, LAST, 2**62, 2**53, 2**53 + 1],
+            "concurrent_streams": [LAST, LAST, 2**53, 2**53 + 1, 1],
+            "session_duration_minutes": ["1" + "0" * 100, "0", "-0", "0." + "0" * 300 + "1"],
+            "timestamp": [f"2026-01-{day:02} {day:02}:00:00" for day in range(1, 21)],
+        },
+    ),
+    "the same large numbers everywhere": (
+        {
+            "maximum_user_age": LAST,
+            "maximum_concurrent_streams": LAST,
+            "maximum_session_duration_minutes": 1e100,
+        },
+        {
+            "event_id": [*range(40)],
+            "user_id": [1, 2, 3],
+            "user_age": [LAST],
+            "concurrent_streams": [LAST],
+            "session_duration_minutes": ["1" + "0" * 100],
+            "timestamp": ["2026-01-01 00:00:00"],
+        },
+    ),
+    "moments at the ends of a long time": (
+        {"earliest_timestamp": "0001-01-01 00:00:00", "latest_timestamp": "2200-01-01 00:00:00"},
+        {
+            "event_id": [*range(12)],
+            "user_id": [1, 2],
+            "timestamp": ["0001-01-01 00:00:00", "2026-01-01 12:00:00", "2200-01-01 00:00:00"],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_value_within_the_limits_stops_a_build(new_project, case):
+    limits, values = CASES[case]
+    project = new_project("extremes")
+    with project.events_file.open("w", encoding="utf-8") as file:
+        print(*SCHEMA.names, sep=",", file=file)
+        for number in range(len(values["event_id"])):
+            event = EVENT | {"status": STATUSES[number % len(STATUSES)]}
+            event |= {column: cycle[number % len(cycle)] for column, cycle in values.items()}
+            print(*(event[column] for column in SCHEMA.names), sep=",", file=file)
+    result = project.dbt("build", "--exclude", "test_type:unit", "--vars", json.dumps(limits))
+    assert result.returncode == 0, result.stdout
+    with project.connect() as connection:
+        events = connection.execute("select count(*) from marts.fct_compliance_events").fetchone()
+        columns = connection.execute(
+            "select table_name, column_name from information_schema.columns"
+            " where table_schema = 'marts' and data_type = 'DOUBLE'"
+        ).fetchall()
+        odd = [
+            (table, column)
+            for table, column in columns
+            if connection.execute(
+                f"select count(*) from marts.{table} where not isfinite({column})"
+            ).fetchone()
+            != (0,)
+        ]
+        streams = connection.execute(
+            "select max(average_concurrent_streams) from marts.dim_users"
+        ).fetchone()[0]
+    assert events == (len(values["event_id"]),)
+    assert odd == []
+    assert streams <= max(values.get("concurrent_streams", [1]))
+
+
+@pytest.mark.parametrize("minutes", [1e200, "a day", math.inf])
+def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
+    limits = json.dumps({"maximum_session_duration_minutes": minutes}).replace("Infinity", ".inf")
+    result = new_project("endless").dbt("build", "--vars", limits)
+    assert result.returncode != 0
+    sentence = " ".join(result.stdout.split())
+    assert "The var maximum_session_duration_minutes is" in sentence
+    assert "no larger than 1e100" in sentence
+    assert "Traceback" not in result.stdout and "START seed" not in result.stdout
