@@ -54,28 +54,71 @@ DAMAGE = {
         " values ('event_id_missing,region_on_the_moon')",
         ["quarantine_by_rejection_reason_counts_every_reason"],
     ),
-    "a reason that a rule gives is not in the seed": (
-        "delete from raw.rejection_reasons where rejection_reason = 'user_id_missing'",
+    "names are not in the seeds": (
+        "delete from raw.rejection_reasons where rejection_reason = 'user_id_missing';"
+        " delete from raw.tested_dimensions where dimension = 'event_hour';"
+        " delete from raw.summary_metrics where metric = 'total_events'",
         [
             "rejection_reasons_are_those_of_the_rules",
             "quarantine_by_rejection_reason_has_all_reasons",
-        ],
-    ),
-    "the seed has a reason that no rule gives": (
-        "insert into raw.rejection_reasons values ('region_on_the_moon', 99, 'x')",
-        ["rejection_reasons_are_those_of_the_rules"],
-    ),
-    "a tested dimension is not in the seed": (
-        "delete from raw.tested_dimensions where dimension = 'event_hour'",
-        [
             "tested_dimensions_are_those_of_the_tests",
             "violation_associations_has_all_dimensions",
             "key_findings_cover_all_topics",
+            "summary_metrics_are_those_of_the_summary",
+            "compliance_summary_has_all_metrics",
         ],
     ),
-    "a metric is not in the seed": (
-        "delete from raw.summary_metrics where metric = 'total_events'",
-        ["summary_metrics_are_those_of_the_summary", "compliance_summary_has_all_metrics"],
+    "seeds have names that nothing else has": (
+        "insert into raw.rejection_reasons values ('region_on_the_moon', 99, 'x');"
+        " insert into raw.tested_dimensions values ('moon', 99, 'moon', 'moons');"
+        " insert into raw.summary_metrics values ('moons', 'x', 99, 'x', 'x')",
+        [
+            "rejection_reasons_are_those_of_the_rules",
+            "tested_dimensions_are_those_of_the_tests",
+            "summary_metrics_are_those_of_the_summary",
+        ],
+    ),
+    "rows are missing": (
+        "delete from intermediate.int_input_rows;"
+        " delete from intermediate.int_value_counts"
+        " where metric = 'user_age' and metric_value = 30;"
+        " delete from marts.violation_tests where member = 'AFRICA';"
+        " delete from marts.violation_trend;"
+        " delete from marts.top_risk_users;"
+        " delete from marts.metric_correlations where metric_x = 'user_age'",
+        [
+            "int_input_rows_has_one_row",
+            "int_value_counts_count_the_events_of_the_fact_for_each_metric",
+            "violation_tests_count_all_events_in_each_dimension",
+            "violation_trend_has_one_row",
+            "top_risk_users_are_as_many_as_asked_for",
+            "metric_correlations_has_all_pairs",
+        ],
+    ),
+    "values are missing": (
+        "update intermediate.int_input_rows set exact_copies_dropped = null;"
+        " update marts.metric_correlations set pearson = null;"
+        " update marts.user_violation_rate_histogram set bin_start = null where frequency = 0;"
+        " update marts.compliance_summary set value_number = null"
+        " where metric = 'violation_rate_eu'",
+        [
+            "every_raw_row_is_accounted_for",
+            "metric_correlations_are_possible",
+            "user_violation_rate_histogram_is_complete",
+            "compliance_summary_has_all_metrics",
+        ],
+    ),
+    "findings contradict others": (
+        "update intermediate.int_value_counts set events_of_metric = events_of_metric - 1;"
+        " update marts.violation_associations set members = members + 1;"
+        " update marts.violation_trend set verdict = 'differs';"
+        " update marts.top_risk_users set user_id = -1 where risk_rank = 1",
+        [
+            "int_value_counts_count_the_events_of_the_fact_for_each_metric",
+            "violation_associations_are_possible",
+            "violation_trend_is_possible",
+            "top_risk_users_are_users",
+        ],
     ),
     "known members are written in the wrong case": (
         "update raw.regions set region = lower(region);"
@@ -92,22 +135,6 @@ DAMAGE = {
     "a day stands there as it was and as it is": (
         "update intermediate.int_checked_events set fingerprint = 1 where event_id = 17",
         ["int_checked_events_have_one_fingerprint_a_day"],
-    ),
-    "the account of the raw rows is missing": (
-        "delete from intermediate.int_input_rows",
-        ["int_input_rows_has_one_row"],
-    ),
-    "nobody counted the copies": (
-        "update intermediate.int_input_rows set exact_copies_dropped = null",
-        ["every_raw_row_is_accounted_for"],
-    ),
-    "a value of a metric is missing": (
-        "delete from intermediate.int_value_counts where metric = 'user_age' and metric_value = 30",
-        ["int_value_counts_count_the_events_of_the_fact_for_each_metric"],
-    ),
-    "all metrics lack the same events": (
-        "update intermediate.int_value_counts set events_of_metric = events_of_metric - 1",
-        ["int_value_counts_count_the_events_of_the_fact_for_each_metric"],
     ),
     "members are missing": (
         "delete from marts.compliance_by_regulation where regulation = 'GDPR';"
@@ -179,16 +206,6 @@ DAMAGE = {
         " + case bin_number when 1 then 1 when 2 then -1 else 0 end",
         ["user_age_histogram_is_complete"],
     ),
-    "bins have no edges": (
-        "update marts.user_violation_rate_histogram set bin_start = null, bin_end = null"
-        " where frequency = 0",
-        ["user_violation_rate_histogram_is_complete"],
-    ),
-    "the rate of a region is missing": (
-        "update marts.compliance_summary set value_number = null"
-        " where metric = 'violation_rate_eu'",
-        ["compliance_summary_has_all_metrics"],
-    ),
     "a metric is missing": (
         "delete from marts.compliance_summary where metric = 'total_events'",
         ["compliance_summary_has_all_metrics"],
@@ -236,38 +253,6 @@ DAMAGE = {
     "an interval does not hold its rate": (
         "update marts.violation_tests set violation_rate_low = violation_rate_high",
         ["violation_tests_are_possible"],
-    ),
-    "a dimension has more members than degrees of freedom allow": (
-        "update marts.violation_associations set members = members + 1",
-        ["violation_associations_are_possible"],
-    ),
-    "a tested member is missing": (
-        "delete from marts.violation_tests where member = 'AFRICA'",
-        ["violation_tests_count_all_events_in_each_dimension"],
-    ),
-    "a trend is claimed without evidence": (
-        "update marts.violation_trend set verdict = 'differs'",
-        ["violation_trend_is_possible"],
-    ),
-    "the trend is missing": (
-        "delete from marts.violation_trend",
-        ["violation_trend_has_one_row"],
-    ),
-    "nobody is at risk": (
-        "delete from marts.top_risk_users",
-        ["top_risk_users_are_as_many_as_asked_for"],
-    ),
-    "somebody at risk is no user": (
-        "update marts.top_risk_users set user_id = -1 where risk_rank = 1",
-        ["top_risk_users_are_users"],
-    ),
-    "a correlation is missing": (
-        "delete from marts.metric_correlations where metric_x = 'user_age'",
-        ["metric_correlations_has_all_pairs"],
-    ),
-    "a p-value belongs to no coefficient": (
-        "update marts.metric_correlations set pearson = null",
-        ["metric_correlations_are_possible"],
     ),
     "a user is confirmed without evidence": (
         "update marts.dim_users set risk_evidence = 'confirmed'",
@@ -332,4 +317,5 @@ def test_rows_that_stand_twice_are_noticed_everywhere(built_project, project):
 
 def test_every_check_is_shown_to_notice_damage(built_project):
     shown = {check for _, checks in DAMAGE.values() for check in checks} | STOPPING
-    assert {c for c in checks_of(built_project) if not c.endswith("_primary_key")} == shown
+    checks = checks_of(built_project)
+    assert checks == shown | {check for check in checks if check.endswith("_primary_key")}

@@ -102,5 +102,5 @@ def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
     assert result.returncode != 0
     sentence = " ".join(result.stdout.split())
     assert "The var maximum_session_duration_minutes is" in sentence
-    assert "no larger than 1e100" in sentence
+    assert "must be a number from 0 to 1e100" in sentence
     assert "Traceback" not in result.stdout and "START seed" not in result.stdout

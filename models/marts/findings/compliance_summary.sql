@@ -154,8 +154,9 @@ summary as (
         metrics.section,
         metrics.metric,
         metrics.display_order,
-        cast({{ value_of_metric('metrics.metric', 'figures', summary_metrics('number')) }} as double)
-            as value_number,
+        cast(
+            {{ value_of_metric('metrics.metric', 'figures', summary_metrics('number')) }} as double
+        ) as value_number,
         {{ value_of_metric('metrics.metric', 'figures', summary_metrics('text')) }} as value_text,
         metrics.unit,
         metrics.description
