@@ -1306,7 +1306,10 @@ def assert_trend(
     p_value = 2 * stats.t.sf(abs(change / error), freedom)
     period = x.max() - x.min()
     half_width = stats.t.isf((1 - CONFIDENCE) / 2, freedom) * error
-    demanded = max(stats.t.isf(ALPHA / (2 * family), freedom) * error, MINIMUM_EFFECT / period)
+    # On average, the larger of two errors is larger than either.
+    critical = stats.t.isf(ALPHA / (2 * family), freedom) * error
+    critical *= 1 + 1 / (2 * math.sqrt(math.pi * freedom))
+    demanded = max(critical, MINIMUM_EFFECT / period)
     expected = {
         "change_per_week": change,
         "change_per_week_low": change - half_width,

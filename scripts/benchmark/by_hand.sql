@@ -1196,7 +1196,8 @@ tested as (
         sqrt(greatest(event_variance, weighted_squares / freedom) / nullif(variation, 0)) as error,
         student_p(abs(change_per_week / nullif(error, 0)), freedom) as p_value,
         student_t(1 - getvariable('confidence_level'), freedom) * error as half_width,
-        student_t(alpha / tests, freedom) * error as critical_change,
+        student_t(alpha / tests, freedom) * error * (1 + 1 / (2 * sqrt(pi() * freedom)))
+            as critical_change,
         sign(getvariable('power') - 0.5)
         * student_t(2 * least(getvariable('power'), 1 - getvariable('power')), freedom) * error
             as power_change

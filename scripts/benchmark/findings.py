@@ -561,7 +561,8 @@ def _fit_trend(
     trend["change_over_period"] = change * period
     if not error:
         return
-    critical = quantile(1 - alpha / (2 * tests)) * error
+    larger_of_two = 1 + 1 / (2 * math.sqrt(math.pi * freedom))
+    critical = quantile(1 - alpha / (2 * tests)) * error * larger_of_two
     trend["detectable_change"] = max(critical, least / period) + quantile(chosen["power"]) * error
     trend["p_value"] = 2 * float(special.stdtr(freedom, -abs(change / error)))
     trend["p_adjusted"] = min(1.0, tests * trend["p_value"])

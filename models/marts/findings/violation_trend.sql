@@ -203,10 +203,12 @@ tested as (
         estimated.change_per_week + quantiles.confidence * estimated.standard_error
             as change_per_week_high,
         estimated.change_per_week * estimated.weeks as change_over_period,
+        -- The larger of two errors is larger, on average, by half of 1 / sqrt(pi x degrees of freedom).
         case
             when estimated.standard_error > 0
                 then greatest(
-                    quantiles.critical * estimated.standard_error,
+                    quantiles.critical * estimated.standard_error
+                    * (1 + 1 / (2 * sqrt(pi() * estimated.degrees_of_freedom))),
                     {{ ratio(var('minimum_effect_percentage_points') / 100, 'estimated.weeks') }}
                 ) + quantiles.power * estimated.standard_error
         end as detectable_change,
