@@ -170,9 +170,7 @@ levels as (
     from estimated
     cross join (
         values
-        ('confidence', {{ confidence_z }}),
-        ('power', {{ power_z }}),
-        ('critical', {{ critical_z }})
+        ('confidence', {{ confidence_z }}), ('power', {{ power_z }}), ('critical', {{ critical_z }})
     ) as chosen (test_key, z)
 ),
 
