@@ -201,8 +201,7 @@ tested as (
         estimated.change_per_week + quantiles.confidence * estimated.standard_error
             as change_per_week_high,
         estimated.change_per_week * estimated.weeks as change_over_period,
-        -- The larger of two errors is larger, on average, by half of
-        -- 1 / sqrt(pi x degrees of freedom).
+        -- The larger of two errors is larger on average.
         case
             when estimated.standard_error > 0
                 then greatest(
