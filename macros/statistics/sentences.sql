@@ -31,3 +31,45 @@
         else 'violations'
     end
 {%- endmacro %}
+
+{#- What a row of violation_trend says, with `days_out_of_control` and the `rarer_kind` of the chart. -#}
+{% macro trend_sentence(trend, chart) -%}
+    case
+        when {{ trend }}.days < 3
+            then 'There are too few whole days to see a trend of the violation rate'
+        when {{ trend }}.verdict = 'too_few'
+            then
+                'There are too few ' || {{ chart }}.rarer_kind
+                || ' to see a trend of the violation rate'
+        else
+            case
+                when {{ trend }}.verdict = 'differs' and {{ trend }}.change_per_week < 0
+                    then 'The violation rate falls over time: '
+                when {{ trend }}.verdict = 'differs'
+                    then 'The violation rate rises over time: '
+                else 'The data shows no evidence of a trend of the violation rate over time: '
+            end
+            || 'over ' || {{ whole_number(trend ~ '.days') }} || ' whole days it changed by '
+            || case when {{ trend }}.change_per_week > 0 then '+' else '' end
+            || {{ percentage_points(trend ~ '.change_per_week') }}
+            || ' a week ({{ percent_of_var("confidence_level") }} interval '
+            || {{ percentage_points(trend ~ '.change_per_week_low') }} || ' to '
+            || {{ percentage_points(trend ~ '.change_per_week_high') }} || ', n = '
+            || {{ whole_number(trend ~ '.events') }} || ')'
+            || case
+                when {{ trend }}.verdict = 'differs' then ''
+                else
+                    '; with {{ percent_of_var("power") }} power a change of '
+                    || {{ percentage_points(trend ~ '.detectable_change') }}
+                    || ' a week would have been seen'
+            end
+            || '; ' || {{ whole_number(chart ~ '.days_out_of_control') }}
+            || ' of the days lie outside the control limits'
+    end
+    || coalesce(
+        '; set aside, because no trend explains them: '
+        || replace({{ trend }}.dates_set_aside, ',', ', '),
+        ''
+    )
+    || '.'
+{%- endmacro %}

@@ -150,44 +150,7 @@ trend_finding as (
     select
         100 as display_order,
         'trend' as topic,
-        case
-            when trend.days < 3
-                then 'There are too few whole days to see a trend of the violation rate'
-            when trend.verdict = 'too_few'
-                then
-                    'There are too few ' || whole_days.rarer_kind
-                    || ' to see a trend of the violation rate'
-            else
-                case
-                    when trend.verdict = 'differs' and trend.change_per_week < 0
-                        then 'The violation rate falls over time: '
-                    when trend.verdict = 'differs'
-                        then 'The violation rate rises over time: '
-                    else 'The data shows no evidence of a trend of the violation rate over time: '
-                end
-                || 'over ' || {{ whole_number('trend.days') }} || ' whole days it changed by '
-                || case when trend.change_per_week > 0 then '+' else '' end
-                || {{ percentage_points('trend.change_per_week') }}
-                || ' a week ({{ percent_of_var("confidence_level") }} interval '
-                || {{ percentage_points('trend.change_per_week_low') }} || ' to '
-                || {{ percentage_points('trend.change_per_week_high') }} || ', n = '
-                || {{ whole_number('trend.events') }} || ')'
-                || case
-                    when trend.verdict = 'differs' then ''
-                    else
-                        '; with {{ percent_of_var("power") }} power a change of '
-                        || {{ percentage_points('trend.detectable_change') }}
-                        || ' a week would have been seen'
-                end
-                || '; ' || {{ whole_number('whole_days.days_out_of_control') }}
-                || ' of the days lie outside the control limits'
-        end
-        || coalesce(
-            '; set aside, because no trend explains them: '
-            || replace(trend.dates_set_aside, ',', ', '),
-            ''
-        )
-        || '.' as finding,
+        {{ trend_sentence('trend', 'whole_days') }} as finding,
         trend.verdict,
         trend.change_per_week as effect,
         trend.p_adjusted
