@@ -23,13 +23,17 @@
 {%- endmacro %}
 
 {#- Benjamini and Hochberg (1995): the p-value of rank i times size / i. A row stands for `copies`
-    p-values that are the same. -#}
+    p-values that are the same. Rounded, size / i is never below 1, nor the product below the p-value. -#}
 {% macro benjamini_hochberg_step(p_value, ties, family=none, copies='1') -%}
-    {{ p_value }}
-    * sum(case when {{ p_value }} is not null then {{ copies }} end) over ({{ partition_by(family) }})
-    / sum({{ copies }}) over (
-        {{ partition_by(family) }} order by {{ p_value }} asc nulls last, {{ ties }} asc
-        rows between unbounded preceding and current row
+    {{ p_value }} * (
+        cast(
+            sum(case when {{ p_value }} is not null then {{ copies }} end)
+            over ({{ partition_by(family) }}) as double
+        )
+        / sum({{ copies }}) over (
+            {{ partition_by(family) }} order by {{ p_value }} asc nulls last, {{ ties }} asc
+            rows between unbounded preceding and current row
+        )
     )
 {%- endmacro %}
 
