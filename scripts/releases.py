@@ -535,7 +535,7 @@ def remove_old_releases(folder: Path) -> None:
     somebody's copy, and stays.
     """
     there = list_releases(folder)
-    kept = [*filter(has_manifest, there)][-KEPT_RELEASES:]
+    kept = [r for r in there if has_manifest(r) and NAME.fullmatch(r.name)][-KEPT_RELEASES:]
     for release in there:
         if release not in (*kept, current_release(folder)) and NAME.fullmatch(release.name):
             # Renamed first: a killed run leaves no release with a part of its files. One that

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import re
+import string
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -33,10 +34,13 @@ INTEGERS = {f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL
     "INTEGER",
     "UINTEGER",
 }
-# An object with nothing else on its line.
-OBJECT_LINE = re.compile(rb"\s*\{(?!.*\}\s*,?\s*\{).*\}\s*", re.DOTALL)
-# Strings, which may hold brackets or end in the next part, and brackets.
-JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|(?P<cut>\\?\Z))|[{}]', re.DOTALL)
+# An object on a line of its own, also in an array.
+OBJECT_LINE = re.compile(rb"[\s\[,]*\{(?!.*\}\s*,?\s*\{).*\}[\s\],]*", re.DOTALL)
+NO_OBJECT = b"\xef\xbb\xbf \t\r\n[],"
+# Strings, which may hold brackets or end in the next part, brackets, and what stands for no object.
+JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|(?P<cut>\\?\Z))|[{}]|null', re.DOTALL)
+# Letters that DuckDB takes as equal in names.
+ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # Words of DuckDB about text that it cannot read, beside which it may quote rows; and ours.
 COMPLAINTS = {
     "invalid state": "mixes line ends of several kinds",
@@ -90,6 +94,7 @@ class EventFiles:
         self.path = path
         self.columns = columns
         self.files = find_files(connection, path, self.format)
+        self.named = self.files[0] if len(self.files) == 1 else path
         make_query = {"parquet": self._parquet, "csv": self._csv, "json": self._json}
         self.query = make_query[self.format](connection)
 
@@ -117,11 +122,11 @@ class EventFiles:
                 described = connection.execute(
                     f"describe select * from {parquet(files[:1])}"
                 ).fetchall()
-                types = {column.lower(): kind for column, kind, *_ in described}
-                require_columns(files[0], list(types), [column.lower() for column in self.columns])
+                types = {fold(column): kind for column, kind, *_ in described}
+                require_columns(files[0], list(types), [*map(fold, self.columns)])
                 # A file without rows has types, but nothing that is of them.
                 if filled := tuple(file for file in files if self.rows_of_files[file]):
-                    types_of_files[filled] = [types[column.lower()] for column in self.columns]
+                    types_of_files[filled] = [types[fold(column)] for column in self.columns]
         if not types_of_files:
             return parquet(self.files[:1])
         is_mixed = [
@@ -141,14 +146,14 @@ class EventFiles:
         """Return a query for the columns that the first line of each file names, as text."""
         files_of_headers = {}
         for file in self.files:
-            header = [column.lower() for column in first_row(file, connection)]
-            require_header(file, header, [column.lower() for column in self.columns])
+            header = [*map(fold, first_row(file, connection))]
+            require_header(file, header, [*map(fold, self.columns)])
             files_of_headers.setdefault(tuple(header), []).append(file)
-        wanted = {column.lower() for column in self.columns}
+        wanted = {fold(column): column for column in self.columns}
         # Others may have no name, or one twice.
         names_of_headers = {
             header: [
-                column if column in wanted else f"{column} {number}"
+                wanted.get(column, f"column {number}, which is not read")
                 for number, column in enumerate(header)
             ]
             for header in files_of_headers
@@ -164,8 +169,11 @@ class EventFiles:
             described = connection.execute(
                 f"describe select * from read_json_auto({literals(self.files)})"
             ).fetchall()
+        found = [column for column, *_ in described]
+        if found == ["json"]:
+            raise unusable(self.named, "holds no JSON objects with keys, or none yet.")
         # Keys differ by case, too.
-        require_columns(self.path, [column for column, *_ in described], self.columns)
+        require_columns(self.named, found, self.columns)
         return (
             f"read_json({literals(self.files)}, hive_partitioning = false,"
             f" columns = {as_varchar(self.columns)})"
@@ -185,8 +193,21 @@ class EventFiles:
         )
         with explained(self.path):
             counted = ", ".join(f"count({name(column)})" for column in self.columns)
-            connection.execute(f"select {counted} from {self.query}").fetchall()
-        return rows if local == self.files else None
+            read, *_ = connection.execute(
+                f"select count(*), {counted} from {self.query}"
+            ).fetchone()
+        if local != self.files:
+            return None
+        if read != rows and len(local) > 1:
+            for file in local:
+                EventFiles(connection, file, self.columns).count_rows(connection)
+        if read != rows:
+            raise unusable(
+                self.named,
+                f"cannot be read safely: it holds {rows} rows, and DuckDB finds {read}. Write it"
+                " anew, without line breaks in the names of columns.",
+            )
+        return rows
 
 
 def count_seed(file: str, columns: list[str]) -> int:
@@ -213,13 +234,6 @@ def require_header(file: str, header: list[str], columns: list[str]) -> None:
             f"is not separated by commas but by {others[0]!r}, it seems."
             " Save it as CSV with commas.",
         )
-    if set(columns).isdisjoint(header):
-        # The line may hold values of an event, which are not to be shown.
-        raise unusable(
-            file,
-            f"lacks the column(s) {', '.join(columns)}, which its first line"
-            " must name. Add them, or say in the var events_columns what they are called there.",
-        )
     require_columns(file, header, columns)
     for column in columns:
         if header.count(column) > 1:
@@ -231,11 +245,12 @@ def require_header(file: str, header: list[str], columns: list[str]) -> None:
 def require_columns(file: str, found: list[str], columns: list[str]) -> None:
     """Raise SourceError when a file lacks one of the columns."""
     if missing := [column for column in columns if column not in found]:
+        # What has no name in common may hold values of events, which are not to be shown.
+        has = "" if missing == columns else f" It has: {', '.join(found)}."
         raise unusable(
             file,
-            f"lacks the column(s) {', '.join(missing)}. It has:"
-            f" {', '.join(found)}. Add them, or say in the var events_columns what they are called"
-            " there.",
+            f"lacks the column(s) {', '.join(missing)}.{has} Add them, or say in the var"
+            " events_columns what they are called there.",
         )
 
 
@@ -261,6 +276,11 @@ def find_files(connection: duckdb.DuckDBPyConnection, path: str, kind: str) -> l
 def is_remote(path: str) -> bool:
     """Whether a path is an address, as of an object store."""
     return "://" in path
+
+
+def fold(column: str) -> str:
+    """Return the name of a column in the letters by which DuckDB compares it."""
+    return column.translate(ASCII_LOWER)
 
 
 def glob(connection: duckdb.DuckDBPyConnection, pattern: str) -> list[str]:
@@ -374,9 +394,9 @@ def count_json_rows(file: str) -> int:
     with opened(file) as binary:
         rows = 0
         for line in binary:
-            if OBJECT_LINE.fullmatch(line):
+            if OBJECT_LINE.fullmatch(line) or line.strip(NO_OBJECT) == b"null":
                 rows += 1
-            elif line.strip(b"\xef\xbb\xbf \t\r\n"):
+            elif line.strip(NO_OBJECT):
                 break
         else:
             return rows
@@ -385,15 +405,19 @@ def count_json_rows(file: str) -> int:
 
 
 def count_outer_objects(binary: BinaryIO) -> int:
-    """Return how many objects a stream of JSON holds that are in no other object."""
+    """Return how many objects a stream of JSON holds that are in no other, null being one, too."""
     rows = depth = 0
     rest = b""
     while chunk := binary.read(1 << 20):
         chunk = rest + chunk
+        while chunk[-1:] in b"nul" and (more := binary.read(1)):
+            chunk += more
         rest = b""
         for token in JSON_TOKEN.finditer(chunk):
             if token["cut"] is not None:
                 rest = token[0]
+            elif token[0] == b"null":
+                rows += depth == 0
             elif token[0] == b"{":
                 rows += depth == 0
                 depth += 1
@@ -405,7 +429,11 @@ def count_outer_objects(binary: BinaryIO) -> int:
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
     """Open a file on this machine as bytes without compression; raises SourceError."""
-    is_gzip = file.lower().endswith(".gz")
+    if file.lower().endswith(COMPRESSIONS) and not file.endswith(COMPRESSIONS):
+        raise unusable(
+            file, "ends in capitals, by which DuckDB does not know a compressed file. Rename it."
+        )
+    is_gzip = file.endswith(".gz")
     try:
         # Unlike DuckDB, gzip looks at the checksum that ends a file.
         with gzip.open(file) if is_gzip else io.BufferedReader(pa.input_stream(file)) as stream:
@@ -433,7 +461,7 @@ def explained(path: str) -> Iterator[None]:
         if not complaints:
             raise SourceError(
                 f"'{path}', which the var events_source names, cannot be read:"
-                f" {' '.join(message.split())}"
+                f" {message.splitlines()[0]}"
             ) from None
         file = re.search(r"^\s*file = (.+)$|in file \"(.+?)\"", message, re.MULTILINE)
         line = re.search(r"(?:Line: |in line |in record/value )(\d+)", message)

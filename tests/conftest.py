@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
+import publish_plugin
 import pytest
+from dbt.flags import set_flags
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
@@ -106,6 +109,12 @@ def kill(process: subprocess.Popen) -> bool:
 def clean_environment() -> dict[str, str]:
     """Environment without the settings of the caller's own database."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OTT_")}
+
+
+def new_plugin(database: Path) -> publish_plugin.Plugin:
+    """The plugin as dbt makes it for a work database."""
+    set_flags(SimpleNamespace(PROJECT_DIR=str(PROJECT)))
+    return publish_plugin.Plugin("publish_plugin", {"database": str(database)})
 
 
 def copy_to_damage(project: Project, folder: Path) -> Path:

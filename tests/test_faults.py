@@ -20,7 +20,7 @@ import duckdb
 import publish_plugin
 import pytest
 import releases
-from conftest import clean_environment, kill
+from conftest import clean_environment, kill, new_plugin
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
@@ -406,7 +406,7 @@ DAMAGE = {
 def open_work_database(path: Path) -> None:
     """Let the plugin open a work database as dbt does."""
     credentials = publish_plugin.DuckDBCredentials(path=str(path))
-    publish_plugin.Plugin("publish_plugin", {}).update_connection_config(credentials, {})
+    new_plugin(path).update_connection_config(credentials, {})
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -490,7 +490,7 @@ def test_folders_of_dbt_that_cannot_be_written_are_told(project, small_disk, var
         folder = small_disk / "file"
         folder.write_text("in the way")
     process = build_command(project, **{variable: str(folder)})
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert re.fullmatch(rf"{folder} cannot be written \(.*\): .*{variable}.*\n", output)
     if fault == "full":
@@ -501,14 +501,18 @@ def test_folders_of_dbt_that_cannot_be_written_are_told(project, small_disk, var
 def test_ctrl_c_ends_a_build_with_a_sentence(project, sign):
     """While modules are loaded, while dbt parses, and while it runs a step."""
     before = served(project.releases)
-    process = build_command(project, PYTHONUNBUFFERED="1")
+    logs = project.root / "new_logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    process = build_command(project, PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs))
+    # The command makes the folder once it is ready for Ctrl-C.
+    while not logs.exists():
+        time.sleep(0.01)
     output = []
     while sign and sign not in (output or [""])[-1]:
         output.append(process.stdout.readline())
         assert output[-1], output
-    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=300)
     assert process.returncode == 130, (output, rest)
     assert rest.endswith(
         "\nStopped. What was served before still is; the next build needs no repair.\n"

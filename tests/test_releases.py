@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import publish_plugin
 import pytest
 import releases
+from conftest import new_plugin
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -459,7 +459,7 @@ def publish_from(tmp_path, monkeypatch):
         with duckdb.connect(root / work) as connection:
             connection.execute("create schema if not exists marts")
             connection.execute("create or replace table marts.numbers as select 1 as number")
-            publish_plugin.Plugin("publish_plugin", {}).configure_connection(connection)
+            new_plugin(root / work).configure_connection(connection)
             connection.execute("set threads = 1")
             request = json.dumps({"marts": ["numbers"], "about": {}, "threads": 1})
             (answer,) = connection.execute("select publish_release(?)", [request]).fetchone()
@@ -651,7 +651,7 @@ def test_publishing_has_the_threads_it_is_given_in_that_of_the_caller(
     with duckdb.connect(tmp_path / "work.duckdb") as connection:
         connection.execute("create schema marts")
         connection.execute("create table marts.numbers as select 1 as number")
-        publish_plugin.Plugin("publish_plugin", {}).configure_connection(connection)
+        new_plugin(tmp_path / "work.duckdb").configure_connection(connection)
         connection.execute("set threads = 1")
         (answer,) = connection.execute("select publish_release(?)", [request]).fetchone()
         assert connection.execute("select current_setting('threads')").fetchone() == (3,)

@@ -46,7 +46,7 @@
 {#- Spark itself says when no file matches. Reading many footers takes long there, so only files with a
     null are asked for their columns: read together, one that lacks a column has nulls there. -#}
 {% macro spark__check_event_files(path) %}
-    {%- set files = read_files(path, source_columns()) -%}
+    {%- set files = read_files(path) -%}
     {{ require_file_columns(path, spark_columns(files)) }}
     {%- if file_format(path) == 'parquet' -%}
         {%- set conditions = [] -%}

@@ -7,7 +7,7 @@
         {%- do attach_database(events_source.database, 'ott_events_source') -%}
         {{- return(source('platform', 'compliance_events')) -}}
     {%- else -%}
-        {{- return(read_files(events_source, source_columns())) -}}
+        {{- return(read_files(events_source)) -}}
     {%- endif -%}
 {% endmacro %}
 

@@ -1,9 +1,9 @@
-{% macro read_files(path, columns) %}
-    {{- return(adapter.dispatch('read_files')(path, columns)) -}}
+{% macro read_files(path) %}
+    {{- return(adapter.dispatch('read_files')(path)) -}}
 {% endmacro %}
 
 {#- CSV and JSON are read as text, so that one odd value cannot stop a build; Parquet has types. -#}
-{% macro duckdb__read_files(path, columns) %}
+{% macro duckdb__read_files(path) %}
     {{- return(event_files(path).query if execute else '') -}}
 {% endmacro %}
 
@@ -13,7 +13,7 @@
     each file with the columns (enforceSchema) and each row with their number (FAILFAST), also where
     a query needs some of them only (columnPruning), and stops. A row ends with its line (multiLine):
     else an open quote in the last column swallows all rows below. -#}
-{% macro spark__read_files(path, columns) %}
+{% macro spark__read_files(path) %}
     {%- set options = {
         'parquet': "mergeSchema = 'true'",
         'csv': "header = 'true', quote = '\"', escape = '\"', enforceSchema = 'false', mode = 'FAILFAST',"

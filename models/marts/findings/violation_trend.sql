@@ -207,7 +207,7 @@ tested as (
                 then greatest(
                     quantiles.critical * estimated.standard_error
                     * (1 + 1 / (2 * sqrt(pi() * estimated.degrees_of_freedom))),
-                    {{ ratio(var('minimum_effect_percentage_points') / 100, 'estimated.weeks') }}
+                    {{ var('minimum_effect_percentage_points') }} / 100.0 / estimated.weeks
                 ) + quantiles.power * estimated.standard_error
         end as detectable_change,
         tails.p_value,
