@@ -283,12 +283,20 @@ def test_an_old_release_that_is_served_is_kept(folder, publish):
     publish()
     newest = folder / publish()
     releases.roll_back(folder, first.name)
-    shutil.copytree(newest, folder / f"{newest.name}-copy")
+    for number in range(50, 50 + releases.KEPT_RELEASES):
+        shutil.copytree(newest, folder / f"20260101T000000.000000Z-{number}")
     releases.remove_old_releases(folder)
-    assert first.exists()
-    shutil.copytree(newest, folder / f"{newest.name}-other")
-    releases.remove_old_releases(folder)
+    assert first.exists() and not newest.exists()
     assert len(releases.list_releases(folder)) == releases.KEPT_RELEASES + 1
+
+
+def test_copies_that_people_made_push_no_release_out(folder, publish):
+    names = [releases.current_release(folder).name, publish(), publish()]
+    copies = [f"{names[-1]} copy", f"{names[-1]}-old"]
+    for copy in copies:
+        shutil.copytree(folder / names[-1], folder / copy)
+    releases.remove_old_releases(folder)
+    assert {path.name for path in releases.list_releases(folder)} == {*names, *copies}
 
 
 class Clock(datetime):
