@@ -92,7 +92,7 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
         ).fetchone()[0]
     assert events == (len(values["event_id"]),)
     assert odd == []
-    assert streams <= max(values.get("concurrent_streams", [1]))
+    assert streams <= float(max(values.get("concurrent_streams", [1])))
 
 
 @pytest.mark.parametrize("minutes", [1e200, "a day", math.inf])
@@ -103,4 +103,4 @@ def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
     sentence = " ".join(result.stdout.split())
     assert "The var maximum_session_duration_minutes is" in sentence
     assert "must be a number from 0 to 1e100" in sentence
-    assert "Traceback" not in result.stdout and "START seed" not in result.stdout
+    assert "Traceback" not in result.stdout and "START" not in result.stdout
