@@ -297,9 +297,10 @@ def refuse_other_project(folder: Path, project: dict[str, str] | None) -> None:
     as moved here. Releases of older versions say nothing of theirs.
     """
     other = None
-    for release in list_releases(folder):
+    for release in reversed(list_releases(folder)):
         with suppress(ReleaseError):
             other = read_manifest(release).get("project")
+            break
     match other:
         case {"path": str() as path, "host": str() as host} if project and path != project["path"]:
             where = (folder.resolve() / path).resolve()

@@ -4,6 +4,7 @@ The number of whole builds that are killed is small by default, because each cos
 OTT_TEST_BUILD_KILLS (`make test-faults`) sets it.
 """
 
+import itertools
 import os
 import random
 import re
@@ -148,10 +149,13 @@ def test_a_build_killed_at_any_moment_leaves_a_complete_release(project):
     assert killed >= BUILD_KILLS / 2
 
 
-def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, folder):
-    operation, survived = 0, []
-    while True:
-        operation += 1
+def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, folder, tmp_path):
+    """Each time in a folder as it was: what kills leave behind makes the next run longer."""
+    untouched = folder.rename(tmp_path / "untouched")
+    survived = []
+    for operation in itertools.count(1):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(untouched, folder, symlinks=True)
         before = served(folder)
         process = start_publish(work, folder, deadly=operation)
         if process.wait(timeout=600) == 0:
