@@ -154,7 +154,9 @@ def test_make_build_checks_the_encoding_before_dbt_runs():
     commands = subprocess.run(
         ["make", "--dry-run", "build"], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout
-    assert commands.index("scripts/check_encoding.py seeds/*.csv") < commands.index("scripts/build.py")
+    assert commands.index("scripts/check_encoding.py seeds/*.csv") < commands.index(
+        "scripts/build.py"
+    )
 
 
 def test_unreadable_file_is_named(project, tmp_path):
