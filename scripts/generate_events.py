@@ -425,7 +425,7 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
     """Return, for each reason to reject a row, values of its column that give the reason."""
     second_later = (as_of + timedelta(seconds=1)).strftime(TIME_FORMAT)
     return {
-        "event_id_not_an_integer": ("12.0", "abc", "1_000"),
+        "event_id_not_an_integer": ("12.5", "abc", "1_000"),
         "timestamp_unreadable": (
             "31/01/2026 10:00",
             "2026-02-30 10:00:00",
