@@ -401,7 +401,7 @@ def test_csv_files_and_rows_of_another_form_stop_the_reading(files_on_spark, tmp
     words = run(
         files_on_spark, "dbt", "--quiet", "compile", "--target", "spark",
         "--no-introspect", "--no-populate-cache",
-        "--inline", "{{ read_files('FOLDER/*.csv', []) }}",
+        "--inline", "{{ read_files('FOLDER/*.csv') }}",
     ).stdout.splitlines()[-1]  # fmt: skip
     folders = {}
     for number, content in enumerate(SECOND_FILES):
