@@ -1,5 +1,6 @@
 """Builds of the project in temporary places, shared by the tests."""
 
+import fcntl
 import math
 import os
 import shutil
@@ -17,6 +18,7 @@ import pandas as pd
 import publish_plugin
 import pytest
 from dbt.flags import set_flags
+from forked_dbt import run_dbt
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
@@ -56,10 +58,14 @@ class Project(BuiltProject):
         **environment: str,
     ) -> subprocess.CompletedProcess:
         """Run dbt in the copy or another folder; stdout holds both outputs as text."""
+        arguments = ("--no-use-colors", *arguments)
+        variables = {**clean_environment(), **environment}
+        if not prefix and all(name.startswith(("OTT_", "DBT_")) for name in environment):
+            return run_dbt(arguments, cwd or self.root, variables)
         return subprocess.run(
-            [*prefix, DBT, "--no-use-colors", *arguments],
+            [*prefix, DBT, *arguments],
             cwd=cwd or self.root,
-            env={**clean_environment(), **environment},
+            env=variables,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -149,32 +155,72 @@ def assert_same(
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory) -> Callable[[str], Project]:
-    """Return a function that makes a fresh copy of the project."""
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of all processes that run these tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Let one process fill a folder, and the others wait for it."""
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+def copy_project(root: Path) -> None:
+    """Copy what belongs to the project and nothing that was made of it."""
+    for folder in SOURCES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / folder, root / folder, ignore=ignored)
+    for file in ROOT_FILES:
+        shutil.copy(PROJECT / file, root / file)
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory, shared_folder) -> Callable[[str], Project]:
+    """Return a function that makes a fresh copy of the project.
+
+    It holds what dbt has parsed of the project before, so that it parses no more than what changes.
+    """
+
+    def parse(folder: Path) -> None:
+        copy_project(folder)
+        result = Project(folder).dbt("--warn-error", "parse")
+        assert result.returncode == 0, result.stdout
+
+    parsed = make_once(shared_folder / "parsed", parse)
 
     def copy(name: str) -> Project:
         root = tmp_path_factory.mktemp(name)
-        for folder in SOURCES:
-            shutil.copytree(PROJECT / folder, root / folder)
-        for file in ROOT_FILES:
-            shutil.copy(PROJECT / file, root / file)
+        copy_project(root)
+        (root / "target").mkdir()
+        shutil.copy(parsed / "target" / "partial_parse.msgpack", root / "target")
         return Project(root)
 
     return copy
 
 
 @pytest.fixture(scope="session")
-def built_project(new_project) -> Iterator[BuiltProject]:
+def built_project(shared_folder) -> Iterator[BuiltProject]:
     """A copy with the committed seed, built whole, warnings being errors.
 
     All tests share it, so none may change it; `own_build` is for those that run commands.
     """
-    project = new_project("seed")
-    result = project.dbt("--warn-error", "build")
-    assert result.returncode == 0, result.stdout
-    before = state_of_files(project.root)
-    yield BuiltProject(project.root)
-    assert state_of_files(project.root) == before, "a test has changed the build that all share"
+
+    def build(folder: Path) -> None:
+        copy_project(folder)
+        result = Project(folder).dbt("--warn-error", "build")
+        assert result.returncode == 0, result.stdout
+
+    root = make_once(shared_folder / "seed", build)
+    before = state_of_files(root)
+    yield BuiltProject(root)
+    assert state_of_files(root) == before, "a test has changed the build that all share"
 
 
 def state_of_files(folder: Path) -> dict[Path, tuple[int, int]]:
