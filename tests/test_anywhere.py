@@ -69,8 +69,7 @@ def test_a_build_called_from_elsewhere_publishes_the_same(
     """Relative paths of the environment begin at the project's folder, whatever their names."""
     before = files(elsewhere)
     (odd_project.root / ODD_NAME).mkdir()
-    result = odd_project.dbt(
-        "build",
+    result = odd_project.build(
         *at_odds,
         cwd=elsewhere,
         OTT_DATABASE_PATH=f"{ODD_NAME}/a b%[x]ü{{}}.duckdb",

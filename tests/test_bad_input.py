@@ -57,7 +57,7 @@ def project(new_project):
 )
 def test_unusable_file_stops_the_build_with_a_sentence(project, content, message):
     project.events_file.write_text(content)
-    result = project.dbt("build")
+    result = project.build()
     assert result.returncode != 0
     assert f"The events file seeds/raw_compliance_events.csv {message}" in result.stdout
     assert "START" not in result.stdout, "something was built before the check"
@@ -74,7 +74,7 @@ def test_unusable_file_stops_the_build_with_a_sentence(project, content, message
 )
 def test_ragged_row_stops_the_build_and_is_named_but_not_shown(project, row, message):
     project.events_file.write_text(f"{HEADER}\n{ROW}\n{row.replace('12.5', 'secret')}\n")
-    result = project.dbt("build", "--select", "raw_compliance_events")
+    result = project.build("--select", "raw_compliance_events")
     assert result.returncode != 0
     output = " ".join(result.stdout.split())
     assert f"seeds/raw_compliance_events.csv cannot be read: {message}" in output
@@ -92,9 +92,7 @@ def test_usable_variants_of_a_file_are_read(project):
         + "\r\n",
         newline="",
     )
-    result = project.dbt(
-        "build", "--select", "+fct_compliance_events", "--exclude", "test_type:unit"
-    )
+    result = project.build("--select", "+fct_compliance_events")
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         events = connection.sql(
@@ -105,10 +103,10 @@ def test_usable_variants_of_a_file_are_read(project):
 
 def test_failed_build_leaves_the_tables_as_they_were(project):
     project.events_file.write_text(f"{HEADER}\n{ROW}\n")
-    result = project.dbt("build", "--select", "+fct_compliance_events")
+    result = project.build("--select", "+fct_compliance_events")
     assert result.returncode == 0, result.stdout
     project.events_file.write_text("")
-    assert project.dbt("build").returncode != 0
+    assert project.build().returncode != 0
     with project.connect() as connection:
         assert connection.sql("from marts.fct_compliance_events").fetchall()
 

@@ -103,7 +103,7 @@ def all_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str
 def built(new_project, events):
     """The marts that the project makes of the events."""
     project = new_project("benchmark")
-    result = project.dbt("build", *WITHOUT_TESTS, "--vars", json.dumps({"events_source": events}))
+    result = project.build(*WITHOUT_TESTS, "--vars", json.dumps({"events_source": events}))
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         yield connection

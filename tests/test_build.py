@@ -34,7 +34,7 @@ def test_the_four_schemas_have_plain_names(built_project):
 def test_second_build_on_the_same_database_gives_the_same(built_project, new_project):
     project = new_project("second")
     shutil.copy(built_project.root / "ott_build.duckdb", project.root)
-    result = project.dbt("--warn-error", "build")
+    result = project.build("--warn-error")
     assert result.returncode == 0, result.stdout
     assert_same(contents(project), contents(built_project))
 
@@ -48,7 +48,7 @@ def build_without_network(new_project):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine does not let us take the network away (unshare --net)")
     project = new_project("offline")
-    return project, project.dbt("build", prefix=prefix, TZ="Asia/Tokyo", OTT_THREADS="4")
+    return project, project.build(prefix=prefix, TZ="Asia/Tokyo", OTT_THREADS="4")
 
 
 def test_the_environment_bounds_what_duckdb_uses(new_project):
@@ -92,10 +92,7 @@ def test_german_locale_changes_nothing(built_project, new_project, tmp_path):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine cannot make the German locale (Debian: package locales)")
     project = new_project("german")
-    result = project.dbt(
-        "build",
-        "--exclude",
-        "test_type:unit",
+    result = project.build(
         LOCPATH=str(tmp_path),
         LANG="de_DE.UTF-8",
         LC_ALL="de_DE.UTF-8",
@@ -136,7 +133,7 @@ def test_every_variable_can_be_changed(new_project):
         "publish_row_level_marts": False,
     }
     assert sorted(changed) == sorted(read_vars(project))
-    result = project.dbt("build", "--vars", json.dumps(changed))
+    result = project.build("--vars", json.dumps(changed))
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         tiers = connection.sql("select distinct risk_tier from marts.dim_users").fetchall()

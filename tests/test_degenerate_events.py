@@ -208,6 +208,6 @@ def test_bad_day_is_named(bench):
 def test_whole_build_without_a_violation_is_published(new_project):
     project = new_project("no_violation")
     events(CASES["no violation"][0]).to_csv(project.events_file, index=False)
-    result = project.dbt("build")
+    result = project.build()
     assert result.returncode == 0, result.stdout
     assert (project.releases / "current" / "ott_compliance.duckdb").exists()

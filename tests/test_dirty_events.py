@@ -11,9 +11,7 @@ def dirty(new_project):
     """A build of dirty events with a quarantine limit that lets it through, and its truth."""
     project = new_project("dirty")
     project.generate_events("--scenario", "dirty", "--defect-rate", "0.1")
-    result = project.dbt(
-        "build", "--exclude", "test_type:unit", "--vars", "{maximum_quarantined_share: 0.5}"
-    )
+    result = project.build("--vars", "{maximum_quarantined_share: 0.5}")
     assert result.returncode == 0, result.stdout
     truth = json.loads(project.events_file.with_suffix(".truth.json").read_text())
     return project, truth, result.stdout
@@ -84,7 +82,7 @@ def test_build_fails_above_the_limit_with_share_reasons_and_place(dirty):
 def test_downstream_tables_wait_for_the_limit(new_project):
     project = new_project("too_dirty")
     project.generate_events("--scenario", "dirty", "--defect-rate", "0.1")
-    result = project.dbt("build", "--exclude", "test_type:unit")
+    result = project.build()
     assert result.returncode != 0
     with project.connect() as connection:
         tables = {n for (n,) in connection.sql("show all tables").project("name").fetchall()}
@@ -99,9 +97,7 @@ def test_build_without_a_single_accepted_row_has_tables_of_zeros(new_project):
     project = new_project("all_quarantined")
     raw = pd.read_csv(project.events_file, dtype=str, keep_default_na=False)
     raw.assign(region="MARS").head(100).to_csv(project.events_file, index=False)
-    result = project.dbt(
-        "build", "--exclude", "test_type:unit", "--vars", "{maximum_quarantined_share: 1}"
-    )
+    result = project.build("--vars", "{maximum_quarantined_share: 1}")
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         regions = connection.sql(

@@ -60,8 +60,7 @@ def variables(source: str | dict, **others) -> list[str]:
 
 def build(project, source, *arguments: str, **others) -> str:
     """Seeds and models up to the accepted events, without tests; returns the output."""
-    result = project.dbt(
-        "build", "--resource-type", "seed", "--resource-type", "model",
+    result = project.build("--resource-type", "seed", "--resource-type", "model",
         "--select", "+fct_compliance_events", *arguments, *variables(source, **others),
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
@@ -72,7 +71,7 @@ def released_by_whole_build(project, source, *arguments: str, **others) -> dict[
     """Build, check and publish everything; returns the rows of the release."""
     before = {*project.releases.glob("2*")}
     settings = json.dumps({"events_source": source, **others})
-    result = project.dbt("build", *arguments, "--vars", settings)
+    result = project.build(*arguments, "--vars", settings)
     assert result.returncode == 0, result.stdout
     assert {*project.releases.glob("2*")} > before, result.stdout
     return released(project)
@@ -236,7 +235,7 @@ def test_malformed_csv_row_stops_the_build_and_is_named_but_not_shown(text_files
     folder.mkdir(exist_ok=True)
     (folder / "a.csv").write_text(f"{HEADER}\n{ROW}\n")
     (folder / "b.csv").write_text(f"{HEADER}\n" + f"{ROW}\n" * 3 + f"{ROW},secret\n")
-    result = text_files.dbt("build", *variables("malformed/*.csv"))
+    result = text_files.build(*variables("malformed/*.csv"))
     assert result.returncode != 0
     output = " ".join(result.stdout.split())
     assert "malformed/b.csv cannot be read: line 5 has 12 values" in output
@@ -305,7 +304,7 @@ def test_a_table_gives_the_marts_of_the_seed_and_is_never_written(platform, buil
 
 def test_a_database_that_is_being_written_is_told_in_a_sentence(platform):
     with duckdb.connect(platform.root / "platform.duckdb"):
-        result = platform.dbt("build", *variables(SOURCE, events_columns=MAPPED))
+        result = platform.build(*variables(SOURCE, events_columns=MAPPED))
     assert result.returncode != 0
     output = " ".join(result.stdout.split())
     assert "The database platform.duckdb, which the var events_source names, is in use by" in output
@@ -444,7 +443,7 @@ def test_settings_that_cannot_work_are_told_in_a_sentence(platform, settings, me
     row.select("{region: region} as place, * exclude (region)").write_parquet(
         str(lacking / "second.parquet")
     )
-    result = platform.dbt("build", "--vars", json.dumps(settings))
+    result = platform.build("--vars", json.dumps(settings))
     assert result.returncode != 0
     assert message in " ".join(result.stdout.split())
     assert "Traceback" not in result.stdout

@@ -71,7 +71,7 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
             event = EVENT | {"status": STATUSES[number % len(STATUSES)]}
             event |= {column: cycle[number % len(cycle)] for column, cycle in values.items()}
             print(*(event[column] for column in SCHEMA.names), sep=",", file=file)
-    result = project.dbt("build", "--exclude", "test_type:unit", "--vars", json.dumps(limits))
+    result = project.build("--vars", json.dumps(limits))
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         events = connection.execute("select count(*) from marts.fct_compliance_events").fetchone()
@@ -98,7 +98,7 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
 @pytest.mark.parametrize("minutes", [1e200, "a day", math.inf])
 def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
     limits = json.dumps({"maximum_session_duration_minutes": minutes}).replace("Infinity", ".inf")
-    result = new_project("endless").dbt("build", "--vars", limits)
+    result = new_project("endless").build("--vars", limits)
     assert result.returncode != 0
     sentence = " ".join(result.stdout.split())
     assert "The var maximum_session_duration_minutes is" in sentence

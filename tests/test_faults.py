@@ -21,7 +21,7 @@ import duckdb
 import publish_plugin
 import pytest
 import releases
-from conftest import clean_environment, kill, new_plugin
+from conftest import BUILD, clean_environment, kill, new_plugin
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
@@ -129,20 +129,20 @@ def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen
 def test_a_build_killed_at_any_moment_leaves_a_complete_release(project):
     """The moments are lines of its output, which come sooner or later."""
     before = served(project.releases)
-    whole = project.dbt("build")
+    whole = project.build()
     assert whole.returncode == 0
     lines = len(whole.stdout.splitlines())
     assert served(project.releases) > before
     killed = 0
     for moment in range(BUILD_KILLS):
         before = served(project.releases)
-        with project.start_dbt("build") as process:
+        with project.start_dbt(*BUILD) as process:
             for _ in range(int(lines * (moment + 0.5) / BUILD_KILLS)):
                 process.stdout.readline()
             killed += kill(process)
         after_kill = served(project.releases)
         assert after_kill >= before
-        result = project.dbt("build")
+        result = project.build()
         assert result.returncode == 0, result.stdout
         assert served(project.releases) > after_kill
     # One that has its last lines still to say may have ended before its kill.
@@ -236,13 +236,13 @@ def test_a_failing_check_in_any_layer_publishes_nothing(layer, project):
 
 def test_after_all_failures_the_next_build_succeeds(project):
     before = served(project.releases)
-    result = project.dbt("build")
+    result = project.build()
     assert result.returncode == 0, result.stdout
     assert served(project.releases) > before
 
 
 def test_a_full_disk_leaves_what_is_served(project, small_disk):
-    result = project.dbt("build", OTT_RELEASE_PATH=str(small_disk))
+    result = project.build(OTT_RELEASE_PATH=str(small_disk))
     assert result.returncode == 1
     assert f"The release cannot be written to {small_disk}" in result.stdout
     assert "No release is served yet." in result.stdout
@@ -265,20 +265,20 @@ def test_a_full_disk_leaves_what_is_served(project, small_disk):
 def test_a_full_disk_under_the_work_database_leaves_what_is_served(project, small_disk):
     before = served(project.releases)
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
+    result = project.build(OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
     assert result.returncode != 0
     assert "No space left on device" in result.stdout
     assert "ran out of disk. Make room for the work database" in result.stdout
     assert served(project.releases) == before
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
-    result = project.dbt("build", OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
+    result = project.build(OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
     assert result.returncode == 0, result.stdout
     assert served(project.releases) > before
 
 
 def test_too_little_memory_leaves_what_is_served(project):
     before = served(project.releases)
-    result = project.dbt("build", OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
+    result = project.build(OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
     assert result.returncode == 1
     assert "ran out of memory. Raise OTT_MEMORY_LIMIT (25MB)" in result.stdout
     assert "ran out of disk" not in result.stdout
@@ -309,8 +309,8 @@ LITTLE_MEMORY = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
 def test_a_limit_of_temporary_files_leaves_what_is_served(project, greedy, tmp_path):
     """What does not fit into the memory goes to disk, as much as is allowed."""
     before = served(project.releases)
-    result = project.dbt(
-        "build", OTT_TEMP_PATH=str(tmp_path / "spilled"), OTT_TEMP_LIMIT="1MB", **LITTLE_MEMORY
+    result = project.build(
+        OTT_TEMP_PATH=str(tmp_path / "spilled"), OTT_TEMP_LIMIT="1MB", **LITTLE_MEMORY
     )
     assert result.returncode == 1
     assert "greedy ran out of disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)" in result.stdout
@@ -350,11 +350,11 @@ def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):
 
 def test_the_second_of_two_builds_says_who_is_building(project):
     before = served(project.releases)
-    with project.start_dbt("build") as first:
+    with project.start_dbt(*BUILD) as first:
         # From the first seed on, the database is open.
         while "1 of" not in first.stdout.readline():
             assert first.poll() is None
-        second = project.dbt("build", "--target-path", "target_of_second")
+        second = project.build("--target-path", "target_of_second")
         assert second.returncode != 0
         assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
         assert "Traceback" not in second.stdout
@@ -459,12 +459,12 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
         for (block,) in blocks:
             file.seek(3 * 4096 + block * 262_144 + 5000)
             file.write(os.urandom(100))
-    result = project.dbt("build", OTT_DATABASE_PATH=str(database))
+    result = project.build(OTT_DATABASE_PATH=str(database))
     assert result.returncode == 1
     assert "int_checked_events read a damaged file. Delete the work database" in result.stdout
     assert "Traceback" not in result.stdout
     os.truncate(database, 100)
-    result = project.dbt("build", OTT_DATABASE_PATH=str(database))
+    result = project.build(OTT_DATABASE_PATH=str(database))
     assert result.returncode != 0
     assert f"{database} cannot be read as a database" in result.stdout
     assert "Traceback" not in result.stdout
@@ -575,7 +575,7 @@ def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, caps
             # Waits until the reader has seen this release.
             assert reader.stdout.readline() == f"{events}\n", reader.communicate()
     for _ in range(2):
-        result = project.dbt("build", OTT_RELEASE_PATH=str(folder))
+        result = project.build(OTT_RELEASE_PATH=str(folder))
         assert result.returncode == 0, result.stdout
     output, errors = reader.communicate("stop", timeout=600)
     assert reader.returncode == 0, errors

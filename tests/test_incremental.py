@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from conftest import assert_same, kill
+from conftest import BUILD, assert_same, kill
 from generate_events import SCHEMA
 
-SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "100"))
+SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "40"))
 COLUMNS = tuple(SCHEMA.names)
 TEXT_COLUMNS = ", ".join(f"{column} varchar" for column in COLUMNS)
 SOURCE = {"database": "platform.duckdb", "schema": "main", "table": "events"}
@@ -297,7 +297,7 @@ def grown(new_project):
 
 
 def build(project, *arguments: str):
-    return project.dbt("build", "--exclude", "test_type:unit", "--vars", VARIABLES, *arguments)
+    return project.build("--vars", VARIABLES, *arguments)
 
 
 def stored(project, columns: str = "*") -> dict[str, list[tuple]]:
@@ -346,7 +346,7 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(grown, seed):
             "delete from events where event_id = ?", [str(draws.randrange(1000, 5000))]
         )
     model = draws.choice([*DAILY])
-    with grown.start_dbt("build", "--exclude", "test_type:unit", "--vars", VARIABLES) as process:
+    with grown.start_dbt(*BUILD, "--vars", VARIABLES) as process:
         for line in process.stdout:
             if "START" in line and f"intermediate.{model} " in line:
                 break
@@ -411,8 +411,7 @@ def ruled(new_project):
 
 
 def build_by_days(project) -> None:
-    result = project.dbt(
-        "build", "--resource-type", "seed", "--resource-type", "model",
+    result = project.build("--resource-type", "seed", "--resource-type", "model",
         "--select", *(f"+{table}" for table in DAILY),
     )  # fmt: skip
     assert result.returncode == 0, result.stdout

@@ -111,7 +111,7 @@ def test_csv_objects_give_the_events_of_the_seed(store, new_project, built_proje
 )
 def test_objects_that_are_not_there_stop_the_build(store, new_project, source, message):
     project = new_project("nothing")
-    result = project.dbt("build", "--vars", f"events_source: {source}")
+    result = project.build("--vars", f"events_source: {source}")
     assert result.returncode != 0
     assert message in result.stdout
     assert not (project.releases / "current").exists()

@@ -67,7 +67,7 @@ def test_realistic_example_builds(new_project):
     project = new_project("realistic")
     (command,) = re.findall(r"^\.venv/bin/python scripts/generate_events.py (.*)$", README, re.M)
     project.generate_events(*command.split())
-    result = project.dbt("build", "--exclude", "test_type:unit")
+    result = project.build()
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         events = connection.sql("select count(*) from marts.fct_compliance_events").fetchall()[0][0]

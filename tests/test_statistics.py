@@ -864,7 +864,7 @@ def planted_project(new_project):
     """A build of realistic events with known effects, whose users differ, too."""
     project = new_project("planted")
     project.generate_events("--scenario", "realistic", "--events", "60000", "--seed", "3")
-    result = project.dbt("build", "--exclude", "test_type:unit")
+    result = project.build()
     assert result.returncode == 0, result.stdout
     return project
 

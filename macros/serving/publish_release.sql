@@ -103,7 +103,7 @@
             ~ (', ...' if failed | length > 3 else '') ~ '), '
             ~ skipped | length ~ ' were skipped'
         ) -}}
-    {%- elif options -%}
+    {%- elif options and (left_out or '--empty' in options or '--sample' in options) -%}
         {{- return('a part of the project took part (' ~ options | join(', ') ~ ')') -}}
     {%- elif left_out -%}
         {{- return('these took no part: ' ~ left_out[:3] | join(', ') ~ (', ...' if left_out | length > 3 else '')) -}}
