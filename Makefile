@@ -49,24 +49,30 @@ test-spark: .venv/spark/installed  ## Run the tests on Spark, in-process and as 
 	$(BIN)/python -m pytest -m spark
 
 .venv/duckdb-2: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ duckdb==2.0.0
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ 'duckdb>=2,<2.1'
 
-build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on DuckDB 2.0.0, in target/duckdb_2.duckdb
+build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on the newest DuckDB 2.0, in target/duckdb_2.duckdb
 	mkdir -p target
 	OTT_DATABASE_PATH=target/duckdb_2.duckdb OTT_RELEASE_PATH=target/duckdb_2_release \
 		PYTHONPATH=.venv/duckdb-2 $(BIN)/dbt build
 
-test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on DuckDB 2.0.0
+test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on the newest DuckDB 2.0
 	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/test_build.py tests/test_dirty_events.py \
 		tests/test_marts_against_pandas.py tests/test_statistics.py
 
-lint: $(INSTALLED)  ## Check style and documentation of SQL, YAML and Python
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/yamllint --strict .
-	$(BIN)/sqlfluff lint models analyses tests
-	$(BIN)/dbt parse --quiet
-	$(BIN)/dbt-bouncer run
+LINT := .venv/lint/$(notdir $(BIN))
+.venv/lint/installed: scripts/lint-requirements.txt $(INSTALLED)
+	$(BIN)/python -m venv --clear .venv/lint
+	$(LINT)/python -m pip install --quiet --require-hashes --requirement scripts/lint-requirements.txt
+	@touch $@
+
+lint: .venv/lint/installed  ## Check style and documentation of SQL, YAML and Python
+	$(LINT)/ruff check .
+	$(LINT)/ruff format --check .
+	$(LINT)/yamllint --strict .
+	$(LINT)/sqlfluff lint --processes 2 models analyses tests
+	$(LINT)/dbt parse --quiet
+	$(LINT)/dbt-bouncer run
 
 docs: $(INSTALLED)  ## Write the documentation site to target/index.html
 	$(BIN)/dbt docs generate --static
@@ -77,9 +83,11 @@ seed: $(INSTALLED)  ## Write the synthetic events anew
 benchmark: $(INSTALLED)  ## Measure against SQL by hand, pandas and polars, to target/benchmark (an hour)
 	$(BIN)/python scripts/benchmark.py
 
-lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--group dev --custom-compile-command 'make lock' --upgrade pyproject.toml -o requirements.txt
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--custom-compile-command 'make lock' --upgrade
+lock: $(INSTALLED)  ## Resolve the newest allowed dependencies into the files of requirements
+	$(BIN)/$(LOCK) --group dev pyproject.toml -o requirements.txt
+	$(BIN)/$(LOCK) --group lint --constraint requirements.txt -o scripts/lint-requirements.txt
 
 clean:  ## Remove what the other commands made, .venv included, but no release
 	rm -rf .venv target logs .pytest_cache .ruff_cache ott_build.duckdb* seeds/*.truth.json
