@@ -3,6 +3,7 @@
 Kills, limits, locales and what users type are tested with processes as the shell starts them.
 """
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -49,4 +50,8 @@ def become_dbt(command: list[str], folder: Path, environment: dict[str, str], ou
     sys.argv[:] = command
     from dbt.cli.main import cli
 
-    cli()
+    try:
+        cli()
+    finally:
+        # A fork ends without them, and so without what closes the database.
+        atexit._run_exitfuncs()
