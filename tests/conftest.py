@@ -14,9 +14,10 @@ from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
-import publish_plugin
 import pytest
 from dbt.flags import set_flags
+
+from ott import plugin
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
@@ -111,10 +112,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OTT_")}
 
 
-def new_plugin(database: Path) -> publish_plugin.Plugin:
+def new_plugin(database: Path) -> plugin.Plugin:
     """The plugin as dbt makes it for a work database."""
     set_flags(SimpleNamespace(PROJECT_DIR=str(PROJECT)))
-    return publish_plugin.Plugin("publish_plugin", {"database": str(database)})
+    return plugin.Plugin("ott.plugin", {"database": str(database)})
 
 
 def copy_to_damage(project: Project, folder: Path) -> Path:

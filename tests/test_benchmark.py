@@ -15,11 +15,12 @@ from pathlib import Path
 import duckdb
 import psutil
 import pytest
-from benchmark import by_hand, inputs, with_pandas, with_polars
-from benchmark.engines import WITHOUT_TESTS, Bench, steps_of
-from benchmark.measure import measure
-from benchmark.summary import SAMPLE, as_markdown, summarize
 from conftest import PROJECT
+
+from ott.lab.benchmark import by_hand, inputs, with_pandas, with_polars
+from ott.lab.benchmark.engines import WITHOUT_TESTS, Bench, steps_of
+from ott.lab.benchmark.measure import measure
+from ott.lab.benchmark.summary import SAMPLE, as_markdown, summarize
 
 SCRIPT = PROJECT / "scripts" / "benchmark.py"
 
@@ -202,7 +203,7 @@ def test_an_end_from_outside_leaves_no_process_behind(tmp_path, sent):
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from benchmark.measure import measure
+from ott.lab.benchmark.measure import measure
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 command = ["sh", "-c", "sleep {marker} & sleep {marker}"]
 measure(command, Path(sys.argv[1]), os.environ, Path(sys.argv[1]) / "log")

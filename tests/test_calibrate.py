@@ -17,8 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 PROJECT = Path(__file__).parent.parent
 SCRIPT = PROJECT / "scripts" / "calibrate.py"
 sys.path.insert(0, str(SCRIPT.parent))
-calibrate = importlib.import_module("calibrate")
-generator = importlib.import_module("generate_events")
+calibrate = importlib.import_module("ott.lab.calibrate")
+generator = importlib.import_module("ott.events.generator")
 
 TARGETS = (*calibrate.FINDINGS, "key_findings", "compliance_by_date")
 

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import publish_plugin
 import pytest
-import releases
 from conftest import clean_environment, kill, new_plugin
+
+from ott import plugin, releases
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
@@ -409,14 +409,14 @@ DAMAGE = {
 
 def open_work_database(path: Path) -> None:
     """Let the plugin open a work database as dbt does."""
-    credentials = publish_plugin.DuckDBCredentials(path=str(path))
+    credentials = plugin.DuckDBCredentials(path=str(path))
     new_plugin(path).update_connection_config(credentials, {})
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_work_database_is_told_in_a_sentence(damage, work):
     DAMAGE[damage](work)
-    with pytest.raises(publish_plugin.DbtRuntimeError) as error:
+    with pytest.raises(plugin.DbtRuntimeError) as error:
         open_work_database(work)
     advice = {"a folder": "let OTT_DATABASE_PATH name a file"}.get(damage, f"delete it, and {work}")
     assert advice in str(error.value)
@@ -434,13 +434,13 @@ def test_a_work_database_that_may_not_be_written_is_told(work, small_disk):
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     database = shutil.copy(work, small_disk / "work.duckdb")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(publish_plugin.DbtRuntimeError, match="may not be read and written here"):
+    with pytest.raises(plugin.DbtRuntimeError, match="may not be read and written here"):
         open_work_database(database)
 
 
 def test_settings_that_duckdb_refuses_are_no_damage(work, monkeypatch):
     monkeypatch.setenv("OTT_MEMORY_LIMIT", "plenty")
-    with pytest.raises(publish_plugin.DbtRuntimeError, match="OTT_MEMORY_LIMIT=plenty") as error:
+    with pytest.raises(plugin.DbtRuntimeError, match="OTT_MEMORY_LIMIT=plenty") as error:
         open_work_database(work)
     assert "delete" not in str(error.value)
 

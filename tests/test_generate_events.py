@@ -24,7 +24,7 @@ from scipy import stats
 PROJECT = Path(__file__).parent.parent
 SCRIPT = PROJECT / "scripts" / "generate_events.py"
 sys.path.insert(0, str(SCRIPT.parent))
-generate = importlib.import_module("generate_events")
+generate = importlib.import_module("ott.events.generator")
 
 SEED_SHA256 = "44babfc27ef19d127e339028ad292b3530a5e2b24161860e18fab0bf48ccefff"
 AS_OF = datetime(2026, 1, 31)

@@ -26,7 +26,7 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 SCRIPT = PROJECT / "scripts" / "copy_to_postgres.py"
 sys.path.insert(0, str(SCRIPT.parent))
-copier = importlib.import_module("copy_to_postgres")
+copier = importlib.import_module("ott.exports.postgres")
 
 PASSWORD = "correct horse"
 TYPES = {

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import releases
 from conftest import new_plugin
+
+from ott import releases
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

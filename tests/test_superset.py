@@ -24,7 +24,8 @@ import duckdb
 import pytest
 import yaml
 from conftest import PROJECT, clean_environment
-from superset_bundle import CHARTS, RELEASE_FILE, SCHEMA, Chart
+
+from ott.exports.superset import CHARTS, RELEASE_FILE, SCHEMA, Chart
 
 ADMIN, PASSWORD = "admin", secrets.token_urlsafe(16)
 # Superset's pages would load a picture that reports their use to others.

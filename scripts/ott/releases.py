@@ -25,7 +25,8 @@ from typing import Any
 import duckdb
 from tqdm import tqdm
 
-PROJECT = Path(__file__).resolve().parent.parent
+from ott import PROJECT
+
 DATABASE = "ott_compliance.duckdb"
 MANIFEST = "manifest.json"
 CURRENT = "current"

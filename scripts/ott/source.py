@@ -19,9 +19,11 @@ from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
-from check_encoding import encoding_problem
-from releases import PROJECT, name, text
 from tqdm import tqdm
+
+from ott import PROJECT
+from ott.encoding import encoding_problem
+from ott.releases import name, text
 
 # Formats by the ending of a path, less that of a compression.
 FORMATS = {"parquet": "parquet", "csv": "csv", "json": "json", "jsonl": "json", "ndjson": "json"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark.findings import Row
-from benchmark.reference import COLUMNS
+from ott.lab.benchmark.findings import Row
+from ott.lab.benchmark.reference import COLUMNS
 
 QUARANTINE = pa.schema([(column, pa.string()) for column in (*COLUMNS, "rejection_reasons")])
 

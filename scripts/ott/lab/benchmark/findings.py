@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy import special
 
-from benchmark.reference import METRICS, known, seed, variables
+from ott.lab.benchmark.reference import METRICS, known, seed, variables
 
 Row = dict[str, object]
 

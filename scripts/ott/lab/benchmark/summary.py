@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
-from benchmark.engines import STEPS
+from ott.lab.benchmark.engines import STEPS
 
 Run = dict
 # The input with next to no events, beside the sizes.

@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-PROJECT = Path(__file__).resolve().parent.parent
+from ott import PROJECT
+
 DEFAULT_OUTPUT = PROJECT / "seeds" / "raw_compliance_events.csv"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 EPOCH = datetime(1970, 1, 1)

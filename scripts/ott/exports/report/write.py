@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from releases import PROJECT, release_folder
+from ott import PROJECT
+from ott.catalog import Release, ReportError, database_file
 
 # The package beside this file: Python prefers a package to a module of the same name.
-from report.page import page
-from report.release import Release, ReportError, database_file
-from whole_file import whole_file
+from ott.exports.report.page import page
+from ott.files import whole_file
+from ott.releases import release_folder
 
 
 def write_report(release: Path, output: Path, with_users: bool = False) -> None:

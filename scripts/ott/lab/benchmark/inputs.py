@@ -13,9 +13,9 @@ from pathlib import Path
 
 import duckdb
 
-from benchmark.reference import PROJECT, limits
+from ott.lab.benchmark.reference import PROJECT, limits
 
-GENERATOR = PROJECT / "scripts" / "generate_events.py"
+GENERATOR = PROJECT / "scripts" / "ott"
 SAMPLE_EVENTS = 1000
 
 # Every thousandth event is spoilt, in one of these ways in turn. A copy is one row more.
@@ -123,6 +123,7 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
         [
             sys.executable,
             GENERATOR,
+            "generate",
             *("--scenario", "realistic", "--events", str(total), "--seed", str(seed)),
             *("--days", str(days + 1), "--as-of", str(limits().latest), "--output", whole),
         ],
@@ -131,7 +132,7 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
         text=True,
     )
     if result.returncode != 0:
-        raise RuntimeError(f"generate_events.py failed:\n{result.stdout}")
+        raise RuntimeError(f"ott generate failed:\n{result.stdout}")
     first = limits().latest - timedelta(days=days + 1)
     for kind, step in (("events", 1), ("sample", max(1, total // SAMPLE_EVENTS))):
         (folder / kind).mkdir()

@@ -26,14 +26,15 @@ from pathlib import Path
 from statistics import NormalDist, median
 
 import duckdb
-import generate_events as generator
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from generate_events import NULL_EFFECTS, REALISTIC_EFFECTS, Effects
 from tqdm import tqdm
 
-PROJECT = Path(__file__).resolve().parent.parent
+from ott import PROJECT
+from ott.events import generator
+from ott.events.generator import NULL_EFFECTS, REALISTIC_EFFECTS, Effects
+
 DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
 AS_OF = datetime(2026, 1, 31)  # as the project's variable latest_timestamp
 DAYS = 30

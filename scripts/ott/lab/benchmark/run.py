@@ -20,14 +20,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import generate_events as generator
 import psutil
 
+from ott.events import generator
+
 # The package beside this file: Python prefers a package to a module of the same name.
-from benchmark.engines import ENGINES, SPARK_MEMORY, START_UP, STEPS, Bench, steps_of
-from benchmark.inputs import Input, prepare
-from benchmark.reference import PROJECT
-from benchmark.summary import SAMPLE, as_markdown, size_text, summarize
+from ott.lab.benchmark.engines import ENGINES, SPARK_MEMORY, START_UP, STEPS, Bench, steps_of
+from ott.lab.benchmark.inputs import Input, prepare
+from ott.lab.benchmark.reference import PROJECT
+from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
 
 DEFAULT_OUTPUT = PROJECT / "target" / "benchmark"
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")

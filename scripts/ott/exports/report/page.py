@@ -15,10 +15,10 @@ from typing import Any
 
 import vl_convert
 
-from report.contents import CHARTS, SECTIONS, Chart, Section
-from report.drawing import CONFIG, Spec
-from report.release import Release, ReportError, Row
-from report.words import COLUMNS, VERDICTS, count, summary_value, text
+from ott.catalog import Release, ReportError, Row
+from ott.exports.report.contents import CHARTS, SECTIONS, Chart, Section
+from ott.exports.report.drawing import CONFIG, Spec
+from ott.exports.report.words import COLUMNS, VERDICTS, count, summary_value, text
 
 PAGE = Path(__file__).parent
 

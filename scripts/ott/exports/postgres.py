@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import duckdb
 import psycopg
-import releases
 from psycopg import sql
 from psycopg.pq import Conninfo
 from tqdm import tqdm
+
+from ott import releases
 
 SOURCE_SCHEMA = "marts"
 NEXT = "__next"

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.inputs import Input
-from benchmark.measure import Measured, measure
-from benchmark.reference import PROJECT
+from ott.lab.benchmark.inputs import Input
+from ott.lab.benchmark.measure import Measured, measure
+from ott.lab.benchmark.reference import PROJECT
 
 DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
@@ -118,7 +118,7 @@ class Bench:
         command = [
             sys.executable,
             "-m",
-            f"benchmark.{module}",
+            f"ott.lab.benchmark.{module}",
             str(own / "events" / "*.parquet"),
             str(output),
         ]

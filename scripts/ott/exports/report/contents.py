@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from report import drawing
-from report.release import Row
+from ott.catalog import Row
+from ott.exports.report import drawing
 
 
 @dataclass(frozen=True)

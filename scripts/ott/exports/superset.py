@@ -19,9 +19,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import duckdb
 import yaml
-from releases import CURRENT, DATABASE, PROJECT, release_folder
-from report.release import OPTIONAL_TABLES
-from whole_file import whole_file
+
+from ott import PROJECT
+from ott.catalog import OPTIONAL_TABLES
+from ott.files import whole_file
+from ott.releases import CURRENT, DATABASE, release_folder
 
 DEFAULT_OUTPUT = PROJECT / "target" / "superset_dashboard.zip"
 RELEASE_FILE = Path(CURRENT) / DATABASE

@@ -7,12 +7,12 @@ import glob
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 
 import yaml
-from generate_events import SCHEMA
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
+from ott import PROJECT
+from ott.events.generator import SCHEMA
+
 SEEDS = PROJECT / "seeds"
 
 COLUMNS = tuple(SCHEMA.names)

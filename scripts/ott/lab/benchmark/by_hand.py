@@ -1,4 +1,4 @@
-"""Run by_hand.sql: `python -m benchmark.by_hand EVENTS DATABASE [--memory-limit 4GB]`."""
+"""Run by_hand.sql: `python -m ott.lab.benchmark.by_hand EVENTS DATABASE [--memory-limit 4GB]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmark.reference import SEEDS, variables
+from ott.lab.benchmark.reference import SEEDS, variables
 
 SCRIPT = Path(__file__).with_name("by_hand.sql")
 

@@ -10,8 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from report.release import Release, Row
-from report.words import METRICS, VERDICTS, count, decimal, hour, percent, points, probability, text
+from ott.catalog import Release, Row
+from ott.exports.report.words import (
+    METRICS,
+    VERDICTS,
+    count,
+    decimal,
+    hour,
+    percent,
+    points,
+    probability,
+    text,
+)
 
 Spec = dict[str, Any]
 

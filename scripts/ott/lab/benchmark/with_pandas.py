@@ -1,4 +1,4 @@
-"""The figures of the marts with pandas: `python -m benchmark.with_pandas EVENTS FOLDER`.
+"""The figures of the marts with pandas: `python -m ott.lab.benchmark.with_pandas EVENTS FOLDER`.
 
 Text is read as categories: as plain strings it would take several times the memory and time.
 """
@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark import findings
-from benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
-from benchmark.output import write_quarantine, write_rows
-from benchmark.reference import COLUMNS, KNOWN_MEMBERS, METRICS, files, known, limits, tidy
+from ott.lab.benchmark import findings
+from ott.lab.benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
+from ott.lab.benchmark.output import write_quarantine, write_rows
+from ott.lab.benchmark.reference import COLUMNS, KNOWN_MEMBERS, METRICS, files, known, limits, tidy
 
 # The columns that make up the members of each tested dimension.
 DIMENSIONS = {

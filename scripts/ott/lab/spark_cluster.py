@@ -19,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from ott import PROJECT
+
 HOST = "127.0.0.1"
 NEEDED_JAVA = 17
 STATE = "cluster.json"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from report.release import Row
+from ott.catalog import Row
 
 VERDICTS = {
     "differs": "differs",

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import releases
-import source
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
-from releases import PROJECT
+
+from ott import PROJECT, releases, source
 
 # Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
 # memory, all its cores, a folder beside the database, 90 % of the disk that is free there.

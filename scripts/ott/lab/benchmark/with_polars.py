@@ -1,4 +1,4 @@
-"""The figures of the marts with polars: `python -m benchmark.with_polars EVENTS FOLDER`."""
+"""The figures of the marts with polars: `python -m ott.lab.benchmark.with_polars EVENTS FOLDER`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmark import findings
-from benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
-from benchmark.output import write_quarantine, write_rows
-from benchmark.reference import (
+from ott.lab.benchmark import findings
+from ott.lab.benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
+from ott.lab.benchmark.output import write_quarantine, write_rows
+from ott.lab.benchmark.reference import (
     BLANKS,
     COLUMNS,
     KNOWN_MEMBERS,
