@@ -93,8 +93,7 @@ class Project(BuiltProject):
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
         subprocess.run(
-            [sys.executable, "scripts/generate_events.py", *arguments],
-            cwd=self.root,
+            [sys.executable, self.root / "scripts" / "ott", "generate", *arguments],
             check=True,
             capture_output=True,
         )

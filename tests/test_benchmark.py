@@ -22,7 +22,7 @@ from ott.lab.benchmark.engines import WITHOUT_TESTS, Bench, steps_of
 from ott.lab.benchmark.measure import measure
 from ott.lab.benchmark.summary import SAMPLE, as_markdown, summarize
 
-SCRIPT = PROJECT / "scripts" / "benchmark.py"
+OTT = PROJECT / "scripts" / "ott"
 
 # Copies and conflicts at once, rows without an id that are equal, and values at and beyond limits.
 MORE_DEFECTS = """
@@ -343,7 +343,7 @@ def test_one_day_more_is_built_onto_the_days_before(tmp_path):
 def benchmark(*arguments: str | Path) -> subprocess.CompletedProcess:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("OTT_")}
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, OTT, "benchmark", *arguments],
         env=environment,
         capture_output=True,
         text=True,

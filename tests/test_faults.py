@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import clean_environment, kill, new_plugin
+from conftest import PROJECT, clean_environment, kill, new_plugin
 
 from ott import plugin, releases
 
@@ -32,7 +32,8 @@ PUBLISHES_WHILE_READING = 20
 PUBLISH = """
 import os, signal, sys
 from pathlib import Path
-import duckdb, releases
+import duckdb
+from ott import releases
 
 work, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
 operations = 0
@@ -114,7 +115,7 @@ def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen
     """Start to publish in a process of its own, and wait until it begins."""
     process = subprocess.Popen(
         [sys.executable, "-c", PUBLISH, work, folder, str(deadly)],
-        env={**clean_environment(), "PYTHONPATH": str(Path(releases.__file__).parent)},
+        env={**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")},
         stdout=subprocess.PIPE,
         start_new_session=True,
         text=True,
@@ -474,7 +475,7 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
 def build_command(project, **environment: str) -> subprocess.Popen:
     """Start what `make build` runs."""
     return subprocess.Popen(
-        [sys.executable, "scripts/build.py"],
+        [sys.executable, "scripts/ott", "build"],
         cwd=project.root,
         env={**clean_environment(), **environment},
         stdout=subprocess.PIPE,

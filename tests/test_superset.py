@@ -84,7 +84,7 @@ def releases(release_file, tmp_path_factory) -> Releases:
 
 def write_bundle(releases: Path, *arguments: Any) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, PROJECT / "scripts" / "superset_bundle.py", *map(str, arguments)],
+        [sys.executable, PROJECT / "scripts" / "ott", "superset", *map(str, arguments)],
         env={**clean_environment(), "OTT_RELEASE_PATH": str(releases)},
         capture_output=True,
         text=True,

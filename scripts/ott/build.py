@@ -1,7 +1,7 @@
-"""Run `dbt build`, and say in a sentence what dbt itself answers with a traceback.
+"""Run `dbt build`, say in a sentence what dbt itself answers with a traceback, and what was found.
 
-That is a folder for its files that cannot be written, which it meets before any code of a project
-runs, and Ctrl-C.
+Tracebacks are what dbt has for seeds that are not UTF-8, for a folder of its own that cannot be
+written, both of which it meets before any code of a project runs, and for Ctrl-C.
 """
 
 import logging
@@ -9,11 +9,18 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from ott import PROJECT, OttError
+from ott.files import encoding_problem
 
 # What a build writes to each of them is a good half of this.
 ROOM_IN_BYTES = 16 * 2**20
+FOLDERS = {"DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
 STOPPED = "\nStopped. What was served before still is; the next build needs no repair.\n"
+# Unit tests show that the code is right, on rows of their own: data does not change what they say.
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 
 
 def problem_of_folder(variable: str, default: str) -> str | None:
@@ -39,14 +46,19 @@ def stop(*_: object) -> None:
     os._exit(130)
 
 
-def main() -> int:
-    """Run the build; the exit code is dbt's, 1 without a folder to write to, 130 after Ctrl-C."""
-    signal.signal(signal.SIGINT, stop)
-    folders = {"DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
-    problems = [*filter(None, (problem_of_folder(*folder) for folder in folders.items()))]
-    if problems:
-        print(*problems, sep="\n", file=sys.stderr)
-        return 1
+def build(options: Sequence[str] = ()) -> int:
+    """Build the project with options of dbt, publish it, and print what was found.
+
+    Returns dbt's exit code; raises OttError with what keeps dbt from beginning.
+    """
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, stop)
+    # dbt takes the folder that it runs in for the project's.
+    os.chdir(PROJECT)
+    problems = [encoding_problem(path) for path in sorted(Path("seeds").glob("*.csv"))]
+    problems += [problem_of_folder(*folder) for folder in FOLDERS.items()]
+    if problems := [*filter(None, problems)]:
+        raise OttError("\n".join(problems))
     # A disk that fills up later costs lines of the log, not a traceback for each of them.
     logging.raiseExceptions = False
     # A helper process of Python's would speak of what a build that was stopped has left to it.
@@ -54,9 +66,53 @@ def main() -> int:
     # Imported late, as that takes seconds; dbt notes its command from the arguments.
     from dbt.cli.main import cli
 
-    sys.argv[1:] = ["build"]
-    return cli()
+    served = _served()
+    sys.argv[:] = ["dbt", "build", *WITHOUT_UNIT_TESTS, *options]
+    try:
+        cli()
+    except SystemExit as end:
+        if end.code == 0 and _served() != served:
+            print(*summary(), sep="\n")
+        return end.code
+    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _served() -> str | None:
+    from ott.releases import ReleaseError, current_release, release_folder
+
+    try:
+        return current_release(release_folder()).name
+    except ReleaseError:
+        return None
+
+
+def summary() -> list[str]:
+    """Return what the release that is served holds, in a few lines, and what to look at next."""
+    from ott.catalog import SCHEMA, Release
+    from ott.releases import release_folder
+
+    with Release(release_folder()) as release:
+        figures = {
+            row["metric"]: row["value_number"]
+            for row in release.query(f"from {SCHEMA}.compliance_summary")
+        }
+        differing = release.query(
+            f"select finding from {SCHEMA}.key_findings"
+            " where verdict = 'differs' order by display_order"
+        )
+        (judged,) = release.query(f"select count(verdict) as findings from {SCHEMA}.key_findings")
+        file = release.file
+    rate = figures["violation_rate"]
+    return [
+        "",
+        f"{figures['total_events']:,.0f} events"
+        + ("" if rate is None else f", {100 * rate:.1f} % of them violations")
+        + f"; {figures['quarantined_rows']:,.0f} of {figures['raw_rows']:,.0f} raw rows are in"
+        " quarantine.",
+        f"{len(differing)} of {judged['findings']} findings differ from chance:"
+        if differing
+        else f"None of {judged['findings']} findings differs from chance.",
+        *(f"  {row['finding']}" for row in differing),
+        "Next: `.venv/bin/ott query` prints the findings, `make report` draws them,",
+        f"and any SQL client reads {os.path.relpath(file)} (read-only).",
+    ]

@@ -1,135 +1,133 @@
-"""The published tables that the report shows, read-only."""
+"""A release as other programs need it: its tables, what they say about themselves, their rows."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-DATABASE = "ott_compliance.duckdb"
-# More points hide each other and make the file large; the page says when rows are left out.
-MAXIMUM_ROWS = {"dim_users": 1000, "compliance_by_date": 400}
+from ott.releases import CURRENT, DATABASE, MANIFEST, ReleaseError
+
+SCHEMA = "marts"
 # Personal data: a release may leave these tables out.
 OPTIONAL_TABLES = {"dim_users", "top_risk_users"}
-
-# Of tables without display_order that their first column does not order as needed.
-ORDERS = {
-    "compliance_by_date": "event_date desc",
-    "compliance_by_region_and_regulation": """
-        (select display_order from marts.compliance_by_region as named
-        where named.region = compliance_by_region_and_regulation.region),
-        (select display_order from marts.compliance_by_regulation as named
-        where named.regulation = compliance_by_region_and_regulation.regulation)""",
-    "dim_users": "risk_evidence = 'confirmed' desc, md5(cast(user_id as varchar)), user_id",
-    "violation_associations": "p_adjusted nulls last, dimension",
-}
 
 Row = dict[str, Any]
 
 
-class ReportError(Exception):
-    """A reason, in one sentence, why no report can be written."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, with its type in DuckDB."""
+
+    name: str
+    type: str
+    comment: str
 
 
-def database_file(release: Path) -> Path:
-    """Return the database file of a release.
+@dataclass(frozen=True)
+class Table:
+    """A table that people read."""
 
-    `release` is that file, a folder that holds it, or the folder of all releases.
-    Raises ReportError when there is none.
-    """
-    for candidate in (release, release / DATABASE, release / "current" / DATABASE):
-        if candidate.is_file():
-            return candidate.resolve()
-    raise ReportError(
-        f"There is no release at {release}: run `make build` first, or name one with --release."
-    )
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
 
 
 class Release:
-    """The tables of one release, read-only, each read once."""
+    """One release, opened read-only; it stays what it is when another one is served."""
 
-    def __init__(self, file: Path, with_users: bool = False) -> None:
-        """Open the database, with its tables of single users or as if it had none.
+    def __init__(self, where: Path) -> None:
+        """Open the database of a release: that file, its folder, or the folder of all releases.
 
-        Raises ReportError when it cannot be read.
+        Raises ReleaseError when there is none, or it cannot be opened.
         """
-        try:
-            self._connection = duckdb.connect(str(file), read_only=True)
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise ReportError(f"{file} cannot be opened as a DuckDB database: {reason}") from error
-        self.file = file
-        self.hidden = frozenset() if with_users else OPTIONAL_TABLES
-        self._tables: dict[str, list[Row]] = {}
-
-    def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
-
-    def rows(self, table: str) -> list[Row]:
-        """Return a table of the schema `marts`, in display order where it has one.
-
-        An optional table that is hidden or missing is empty; without another one ReportError is
-        raised. Tables in `MAXIMUM_ROWS` are cut: of the users those confirmed come first, then
-        others picked by a hash of their id, which favours nobody and is the same in every report;
-        of the days the last ones are kept.
-        """
-        if table not in self._tables:
-            columns = [] if table in self.hidden else self.columns(table)
-            order = "display_order" if "display_order" in columns else ORDERS.get(table, "1")
-            limit = f"limit {MAXIMUM_ROWS[table]}" if table in MAXIMUM_ROWS else ""
-            query = f'from marts."{table}" order by {order} {limit}'
-            self._tables[table] = self._read(query) if columns else []
-            if table == "compliance_by_date":
-                self._tables[table].reverse()
-        return self._tables[table]
-
-    def size(self, table: str) -> int:
-        """Return the number of rows of a table, those left out of `rows` as well."""
-        return self._read(f'select count(*) as size from marts."{table}"')[0]["size"]
-
-    def columns(self, table: str) -> list[str]:
-        """Return the column names of a table, none if it is optional and missing."""
-        found = self._read(
-            "select column_name from information_schema.columns "
-            f"where table_schema = 'marts' and table_name = '{table}' order by ordinal_position"
-        )
-        if not found and table not in OPTIONAL_TABLES:
-            raise ReportError(
-                f"{self.file} has no table marts.{table}: run `make build` to publish it anew."
+        candidates = (where, where / DATABASE, where / CURRENT / DATABASE)
+        file = next((path for path in candidates if path.is_file()), None)
+        if file is None:
+            raise ReleaseError(
+                f"There is no release at {where}: run `make build` first, or name one with"
+                " --release or OTT_RELEASE_PATH."
             )
-        return [row["column_name"] for row in found]
-
-    def _read(self, query: str) -> list[Row]:
+        self.file = file.resolve()
         try:
-            result = self._connection.execute(query)
-            names = [column[0] for column in result.description]
-            return [
-                {name: _plain(value) for name, value in zip(names, values, strict=True)}
-                for values in result.fetchall()
-            ]
+            self.connection = duckdb.connect(str(self.file), read_only=True)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
-            raise ReportError(f"{self.file} cannot be read: {reason}") from error
+            raise ReleaseError(
+                f"{self.file} cannot be opened as a DuckDB database: {reason}"
+            ) from error
+
+    def __enter__(self) -> Release:
+        """Return the release."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the database."""
+        self.connection.close()
+
+    def query(self, sql: str) -> list[Row]:
+        """Return the rows of a query; raises ReleaseError when it fails."""
+        try:
+            result = self.connection.execute(sql)
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise ReleaseError(f"{self.file} cannot be read: {reason}") from error
 
     @cached_property
-    def summary(self) -> dict[str, Row]:
-        """Rows of `compliance_summary` by metric."""
-        return {row["metric"]: row for row in self.rows("compliance_summary")}
+    def tables(self) -> dict[str, Table]:
+        """The tables by name, in alphabetical order."""
+        here = f"database_name = current_database() and schema_name = '{SCHEMA}'"
+        columns: dict[str, list[Column]] = {}
+        for row in self.query(
+            "select table_name, column_name, data_type, coalesce(comment, '') as comment"
+            f" from duckdb_columns() where {here} order by table_name, column_index"
+        ):
+            column = Column(row["column_name"], row["data_type"], row["comment"])
+            columns.setdefault(row["table_name"], []).append(column)
+        return {
+            row["table_name"]: Table(
+                row["table_name"], row["comment"], tuple(columns[row["table_name"]])
+            )
+            for row in self.query(
+                "select table_name, coalesce(comment, '') as comment"
+                f" from duckdb_tables() where {here} order by table_name"
+            )
+        }
 
-    @property
-    def violation_rate(self) -> float | None:
-        """Violation rate of all events, a fraction; None without events."""
-        return self.summary["violation_rate"]["value_number"]
+    def size(self, table: str) -> int:
+        """Return the number of rows of a table."""
+        return self.query(f'select count(*) as size from {SCHEMA}."{table}"')[0]["size"]
+
+    def require(self, used: Iterable[tuple[str, str]]) -> None:
+        """Raise ReleaseError unless the release has all of these columns, given with their tables.
+
+        Optional tables may be missing.
+        """
+        lacking = set()
+        for table, column in used:
+            if table in self.tables:
+                if all(column != present.name for present in self.tables[table].columns):
+                    lacking.add(f"{table}.{column}")
+            elif table not in OPTIONAL_TABLES:
+                lacking.add(table)
+        if lacking:
+            raise ReleaseError(
+                f"The release at {self.file} lacks {', '.join(sorted(lacking))}:"
+                " run `make build` to publish it anew."
+            )
 
     @cached_property
     def manifest(self) -> Row:
-        """Printable texts in manifest.json beside the database; empty when there is none."""
+        """Printable texts in the manifest beside the database; empty when there is none."""
         try:
-            content = json.loads((self.file.parent / "manifest.json").read_text("utf-8"))
+            content = json.loads((self.file.parent / MANIFEST).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(content, dict):
@@ -139,7 +137,3 @@ class Release:
             for name, value in content.items()
             if isinstance(value, str) and value.isprintable()
         }
-
-
-def _plain(value: Any) -> Any:
-    return None if value != value else value  # NaN is the only value unequal to itself

@@ -2,10 +2,9 @@
 
 A release is a folder with `ott_compliance.duckdb` and `manifest.json`. The link `current` beside
 the releases points to the one that is served and is switched in one step, so that a reader sees
-either the old release or the new one. `dbt build` publishes; this command looks after the rest.
+either the old release or the new one. `dbt build` publishes; `ott releases` looks after the rest.
 """
 
-import argparse
 import json
 import os
 import re
@@ -13,8 +12,7 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import reduce
@@ -25,7 +23,7 @@ from typing import Any
 import duckdb
 from tqdm import tqdm
 
-from ott import PROJECT
+from ott import PROJECT, OttError
 
 DATABASE = "ott_compliance.duckdb"
 MANIFEST = "manifest.json"
@@ -55,7 +53,7 @@ AS_NUMBER = {
 }
 
 
-class ReleaseError(Exception):
+class ReleaseError(OttError):
     """A sentence for the user: what is wrong with a release and what to do."""
 
 
@@ -605,37 +603,29 @@ def print_releases(folder: Path) -> None:
     current_release(folder)
 
 
-def main() -> int:
-    """Run the command line; the exit code is 1 when a release is not as it should be."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="The environment variable OTT_RELEASE_PATH names the folder of the releases"
-        " (default: release in the project).",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="list the releases, last one first; * is the one served")
-    for command, help_text, default in (
-        ("verify", "hold a release against its manifest", "the one that is served"),
-        ("rollback", "serve an earlier release again", "the last one before the current"),
-    ):
-        subparser = commands.add_parser(command, help=help_text, description=help_text.capitalize())
-        subparser.add_argument("release", nargs="?", help=f"its name (default: {default})")
-    arguments = parser.parse_args()
-    folder = release_folder()
-    actions: dict[str, Callable[[], None]] = {
-        "list": lambda: print_releases(folder),
-        "verify": lambda: print(
-            verify(find_release(folder, arguments.release))["release"], "matches its manifest."
-        ),
-        "rollback": lambda: print("Now served:", roll_back(folder, arguments.release).name),
-    }
-    try:
-        actions[arguments.command]()
-    except (ReleaseError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def describe_releases(folder: Path) -> Iterator[str]:
+    """Yield a line for each release, the last one first, with a star at the one that is served.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises ReleaseError at the end when none is.
+    """
+    served = folder / (folder / CURRENT).resolve().name
+    for release in reversed(list_releases(folder)):
+        star = "*" if release == served else " "
+        try:
+            manifest = read_manifest(release)
+        except ReleaseError as error:
+            yield f"{star}  {release.name}  {error}"
+            continue
+        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
+        yield "  ".join(
+            (
+                star,
+                release.name,
+                f"{len(manifest['marts'])} marts",
+                f"{events:,} events" if events is not None else "without events",
+                f"{manifest['database']['bytes'] / 1e6:.1f} MB",
+                f"commit {manifest['git_commit'] or 'unknown'}",
+            )
+        )
+    refuse_folder_as_link(folder)
+    current_release(folder)

@@ -1,6 +1,6 @@
 """Files of events: what is wrong with them, the query that reads them, and how many rows they hold.
 
-Macros call it through the SQL functions that `publish_plugin.py` registers. No sentence of it holds
+Macros call it through the SQL functions that `plugin.py` registers. No sentence of it holds
 a value of a row, which may be personal.
 """
 
@@ -21,8 +21,8 @@ import duckdb
 import pyarrow as pa
 from tqdm import tqdm
 
-from ott import PROJECT
-from ott.encoding import encoding_problem
+from ott import PROJECT, OttError
+from ott.files import encoding_problem
 from ott.releases import name, text
 
 # Formats by the ending of a path, less that of a compression.
@@ -57,7 +57,7 @@ COMPLAINTS = {
 }
 
 
-class SourceError(Exception):
+class SourceError(OttError):
     """A sentence for the user: what is wrong with the files of events and what to do."""
 
 

@@ -1,25 +1,19 @@
 """Generate synthetic compliance events of a streaming platform, as CSV or Parquet.
 
 The same arguments give the same rows, and with the same library versions the same bytes.
-Run `python scripts/generate_events.py --help` for the scenarios and options.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
-import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle, product
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ott import PROJECT
+from ott import PROJECT, OttError, WrongArgumentsError
+from ott.files import whole_file
 
 DEFAULT_OUTPUT = PROJECT / "seeds" / "raw_compliance_events.csv"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -543,7 +538,7 @@ def as_text(table: pa.Table) -> pa.Table:
 def write_events(
     chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, file_format: str
 ) -> None:
-    """Write tables of one schema to a `csv` or `parquet` file, with a progress bar on a terminal.
+    """Write tables of one schema to a `csv` or `parquet` file.
 
     Raises OSError if the file cannot be written.
     """
@@ -562,47 +557,13 @@ def write_events(
                 writer.writerows(zip(*text.to_pydict().values(), strict=True))
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; move it to `path` if all goes well.
-
-    Whatever happens before that, `path` stays as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def truth_path(output: Path) -> Path:
     """Return where the known truth of an events file is written: beside it."""
     return output.with_name(f"{output.stem}.truth.json")
 
 
-# --- command line --------------------------------------------------------------------------------
+# --- from a choice to a file ---------------------------------------------------------------------
 
-DESCRIPTION = "Generate synthetic compliance events of a streaming platform, as CSV or Parquet."
-EPILOG = """\
-scenarios:
-  notebook   the events of the notebook that this project grew from: every column
-             independent of the others. At the default arguments, the committed seed.
-  realistic  users with one age, region and regulation, sessions from login to
-             stream end, daily and weekly traffic, and violations that follow known
-             effects. Writes the effects to <output stem>.truth.json beside the output.
-  null       like realistic, but nothing has an effect: 5 % violations everywhere.
-             With --user-effect-sd the users differ, and only they.
-  dirty      the notebook's events as text, with every defect that the staging layer
-             must reject or tidy up. Writes to <output stem>.truth.json how many rows
-             must be accepted, quarantined (by reason) and dropped.
-
-examples:
-  python scripts/generate_events.py
-  python scripts/generate_events.py --scenario realistic --events 20000000 --output big.parquet
-  python scripts/generate_events.py --scenario null --user-effect-sd 0.5 --seed 7 --output null.csv
-  python scripts/generate_events.py --scenario dirty --defect-rate 0.2 --output dirty.csv
-"""
 OPTIONS_OF_SCENARIO = {
     "notebook": (),
     "realistic": ("users", "days", "user_effect_sd"),
@@ -610,231 +571,127 @@ OPTIONS_OF_SCENARIO = {
     "dirty": ("defect_rate",),
 }
 EFFECTS_OF_SCENARIO = {"realistic": REALISTIC_EFFECTS, "null": NULL_EFFECTS}
+FORMAT_OF_SUFFIX = {"": "csv", ".csv": "csv", ".parquet": "parquet"}
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, without the whole usage before them."""
+@dataclass(frozen=True)
+class Choice:
+    """What to generate and where to; None stands for a default that hangs on the rest.
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+    `as_of` is in UTC, `days` is the length of the window that ends there, `user_effect_sd` is on
+    the log odds, `defect_rate` a fraction.
+    """
 
+    scenario: str
+    events: int
+    seed: int
+    as_of: datetime
+    output: Path
+    format: str | None
+    users: int | None
+    days: int | None
+    user_effect_sd: float | None
+    defect_rate: float | None
 
-def _number(kind: type, least: float, most: float) -> Callable[[str], float]:
-    """Return an argparse type for numbers of a kind (int or float) from `least` to `most`."""
+    def completed(self) -> Choice:
+        """Return the choice with its defaults; raises WrongArgumentsError if it makes no sense."""
+        own = OPTIONS_OF_SCENARIO[self.scenario]
+        for name in dict.fromkeys(name for names in OPTIONS_OF_SCENARIO.values() for name in names):
+            if name not in own and getattr(self, name) is not None:
+                raise WrongArgumentsError(
+                    f"--{name.replace('_', '-')} does not apply to --scenario {self.scenario}: "
+                    "leave it out"
+                )
+        # The last year is out, so that the dirty scenario has a future to write.
+        if not EARLIEST < self.as_of < datetime(9999, 1, 1):
+            raise WrongArgumentsError(f"--as-of: give a time after {EARLIEST}, not {self.as_of}")
+        defaults = {"users": max(1, self.events // 25), "days": 30, "defect_rate": 0.05}
+        if self.scenario in EFFECTS_OF_SCENARIO:
+            defaults["user_effect_sd"] = EFFECTS_OF_SCENARIO[self.scenario].user_effect_sd
+        missing = {name: defaults[name] for name in own if getattr(self, name) is None}
+        # A link stays a link: what it points to is replaced.
+        output = self.output.resolve()
+        chosen = replace(self, **missing, format=self._format_of_output(), output=output)
 
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            noun = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(
-                f"give a {noun} from {least:,} to {most:,}, not {text!r}"
+        days = chosen.days if "days" in own else NOTEBOOK_HOURS // 24
+        if self.as_of - timedelta(days=days) < EARLIEST:
+            raise WrongArgumentsError(
+                f"the {days} days before --as-of begin before {EARLIEST}: give a later "
+                f"--as-of{' or fewer --days' if 'days' in own else ''}"
             )
-        return value
+        if not output.parent.is_dir():
+            raise WrongArgumentsError(f"folder {output.parent} does not exist: create it first")
+        if output.exists() and not output.is_file():
+            raise WrongArgumentsError(f"{output} is not a regular file: choose another --output")
+        return chosen
 
-    return parse
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.strptime(text, TIME_FORMAT)
-    except ValueError:
-        moment = datetime.max
-    # The last year is out, so that the dirty scenario has a future to write.
-    if not EARLIEST < moment < datetime(9999, 1, 1):
-        raise argparse.ArgumentTypeError(
-            f"give a time after {EARLIEST} as 'YYYY-MM-DD HH:MM:SS', not {text!r}"
-        )
-    return moment
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="generate_events.py",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    many = 10**12
-    add = parser.add_argument
-    add(
-        "--scenario",
-        choices=OPTIONS_OF_SCENARIO,
-        default="notebook",
-        help="what to generate, see below (default: notebook)",
-    )
-    add(
-        "--events",
-        type=_number(int, 0, many),
-        default=5000,
-        metavar="N",
-        help="number of rows (default: 5000)",
-    )
-    add(
-        "--seed",
-        type=_number(int, 0, 2**32 - 1),
-        default=42,
-        metavar="S",
-        help="another seed, other events; the same seed, the same events (default: 42)",
-    )
-    add(
-        "--as-of",
-        type=_moment,
-        default=datetime(2026, 1, 31),
-        metavar="TIME",
-        help="the time that counts as now, 'YYYY-MM-DD HH:MM:SS' in UTC "
-        "(default: 2026-01-31 00:00:00)",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="PATH",
-        help="the file to write or replace, in a folder that exists "
-        f"(default: {DEFAULT_OUTPUT.relative_to(PROJECT)} in the project)",
-    )
-    add(
-        "--format",
-        choices=("csv", "parquet"),
-        help="default: what the output's suffix says, csv if it has none",
-    )
-    add(
-        "--users",
-        type=_number(int, 1, many),
-        metavar="N",
-        help="realistic, null: number of users (default: events // 25, at least 1)",
-    )
-    add(
-        "--days",
-        type=_number(int, 1, 10_000),
-        metavar="D",
-        help="realistic, null: length of the window that ends at --as-of (default: 30)",
-    )
-    add(
-        "--user-effect-sd",
-        type=_number(float, 0, 10),
-        metavar="X",
-        help="realistic, null: standard deviation of the users' own effects on the log odds "
-        "of a violation (default: 0.5 for realistic, 0 for null)",
-    )
-    add(
-        "--defect-rate",
-        type=_number(float, 0, 1),
-        metavar="R",
-        help="dirty: share of the rows that are touched, 0 to 1 (default: 0.05)",
-    )
-    return parser
-
-
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Check what argparse cannot, and fill in the defaults that hang on other options."""
-    own = OPTIONS_OF_SCENARIO[options.scenario]
-    for name in ("users", "days", "user_effect_sd", "defect_rate"):
-        if name not in own and getattr(options, name) is not None:
-            parser.error(
-                f"--{name.replace('_', '-')} does not apply to --scenario {options.scenario}: "
-                f"leave it out"
-            )
-    defaults = {"users": max(1, options.events // 25), "days": 30, "defect_rate": 0.05}
-    if options.scenario in EFFECTS_OF_SCENARIO:
-        defaults["user_effect_sd"] = EFFECTS_OF_SCENARIO[options.scenario].user_effect_sd
-    for name in own:
-        if getattr(options, name) is None:
-            setattr(options, name, defaults[name])
-
-    window = timedelta(days=options.days) if "days" in own else timedelta(hours=NOTEBOOK_HOURS)
-    if options.as_of - window < EARLIEST:
-        parser.error(
-            f"the {window.days} days before --as-of begin before {EARLIEST}: give a later "
-            f"--as-of{' or fewer --days' if 'days' in own else ''}"
-        )
-
-    format_of_suffix = {".csv": "csv", ".parquet": "parquet"}
-    suffix = options.output.suffix.lower()
-    expected = format_of_suffix.get(suffix, None if suffix else "csv")
-    if options.format is None:
-        if expected is None:
-            parser.error(
+    def _format_of_output(self) -> str:
+        suffix = self.output.suffix.lower()
+        expected = FORMAT_OF_SUFFIX.get(suffix)
+        if self.format is None and expected is None:
+            raise WrongArgumentsError(
                 f"--output ends in {suffix!r}: end it in .csv or .parquet, or add --format"
             )
-        options.format = expected
-    elif suffix in format_of_suffix and options.format != expected:
-        parser.error(
-            f"--format {options.format} contradicts --output {options.output.name}: "
-            f"end the output in .{options.format}"
-        )
+        if self.format and suffix and expected and self.format != expected:
+            raise WrongArgumentsError(
+                f"--format {self.format} contradicts --output {self.output.name}: "
+                f"end the output in .{self.format}"
+            )
+        return self.format or expected
 
-    # A link stays a link: what it points to is replaced.
-    options.output = options.output.resolve()
-    if not options.output.parent.is_dir():
-        parser.error(f"folder {options.output.parent} does not exist: create it first")
-    if options.output.exists() and not options.output.is_file():
-        parser.error(f"{options.output} is not a regular file: choose another --output")
+    def arguments(self) -> dict[str, object]:
+        """Return what decides about the events; where the file lies and its format do not."""
+        names = ("events", "seed", "as_of", *OPTIONS_OF_SCENARIO[self.scenario])
+        return {name: getattr(self, name) for name in names}
 
 
-def _generate(
-    options: argparse.Namespace,
+def _events_of(
+    choice: Choice,
 ) -> tuple[Iterable[pa.Table], pa.Schema, dict[str, object] | None]:
     """Return the chosen events, their schema and, where there is one to tell, the truth."""
-    basics = (options.events, options.seed, options.as_of)
-    if options.scenario == "notebook":
+    basics = (choice.events, choice.seed, choice.as_of)
+    if choice.scenario == "notebook":
         return [notebook_events(*basics)], SCHEMA, None
-    # Where the file lies and its format do not change the events, so they are not told.
-    names = ("events", "seed", "as_of", *OPTIONS_OF_SCENARIO[options.scenario])
-    truth = {
-        "scenario": options.scenario,
-        "arguments": {name: getattr(options, name) for name in names},
-    }
-    if options.scenario == "dirty":
-        table, outcome = dirty_events(*basics, options.defect_rate)
+    truth = {"scenario": choice.scenario, "arguments": choice.arguments()}
+    if choice.scenario == "dirty":
+        table, outcome = dirty_events(*basics, choice.defect_rate)
         return [table], TEXT_SCHEMA, truth | outcome
-    effects = replace(EFFECTS_OF_SCENARIO[options.scenario], user_effect_sd=options.user_effect_sd)
+    effects = replace(EFFECTS_OF_SCENARIO[choice.scenario], user_effect_sd=choice.user_effect_sd)
     truth |= {"formula": FORMULA, "effects": asdict(effects), "warning_share": WARNING_SHARE}
-    return realistic_chunks(*basics, options.users, options.days, effects), SCHEMA, truth
+    return realistic_chunks(*basics, choice.users, choice.days, effects), SCHEMA, truth
 
 
-def _write(options: argparse.Namespace) -> None:
-    chunks, schema, truth = _generate(options)
-    beside = truth_path(options.output)
-
-    def watched() -> Iterator[pa.Table]:
-        with tqdm(total=options.events, unit=" events", unit_scale=True, disable=None) as bar:
-            for chunk in chunks:
-                yield chunk
-                bar.update(chunk.num_rows)
-
-    with replacing(options.output) as temporary:
-        write_events(watched(), schema, temporary, options.format)
-        # The old truth goes just before the new data come, the new truth just after: a run that
-        # is killed in between leaves data without a truth, never with that of other data.
-        beside.unlink(missing_ok=True)
-    print(f"Wrote {options.events:,} events to {options.output}")
-    if truth is not None:
-        with replacing(beside) as temporary:
-            text = json.dumps(truth, indent=2, sort_keys=True, default=str)
-            temporary.write_text(f"{text}\n", encoding="utf-8", newline="\n")
-        print(f"Wrote what is known about them to {beside}")
+def _watched(chunks: Iterable[pa.Table], events: int) -> Iterator[pa.Table]:
+    with tqdm(total=events, unit=" events", unit_scale=True, disable=None) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(chunk.num_rows)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit with code 2 and one line on stderr if it cannot be done."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    _check(parser, options)
+def generate(choice: Choice) -> list[Path]:
+    """Write the chosen events, and what is known about them, and return the files.
+
+    Raises WrongArgumentsError when the choice makes no sense, and OttError when a file cannot be
+    written or the events do not fit into memory; the files are then as they were.
+    """
+    choice = choice.completed()
+    beside = truth_path(choice.output)
     try:
-        _write(options)
+        chunks, schema, truth = _events_of(choice)
+        with whole_file(choice.output) as unfinished:
+            write_events(_watched(chunks, choice.events), schema, unfinished, choice.format)
+            # The old truth goes just before the new data come, the new truth just after: a run that
+            # is killed in between leaves data without a truth, never with that of other data.
+            beside.unlink(missing_ok=True)
+        if truth is None:
+            return [choice.output]
+        with whole_file(beside) as unfinished:
+            text = json.dumps(truth, indent=2, sort_keys=True, default=str)
+            unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
     except OSError as error:
-        parser.error(f"cannot write {options.output}: {error}; choose another --output")
+        raise OttError(f"cannot write {choice.output}: {error}; choose another --output") from error
     except MemoryError:
-        parser.error(f"too many events for --scenario {options.scenario}: lower --events")
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped\n")
-
-
-if __name__ == "__main__":
-    # Stop on SIGTERM as on Ctrl-C, so that the temporary file is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    main()
+        raise OttError(
+            f"too many events for --scenario {choice.scenario}: lower --events"
+        ) from None
+    return [choice.output, beside]

@@ -3,14 +3,12 @@
 The release is verified first. Everything then happens in one transaction: either the schema holds
 the whole new release, or nothing has changed, also when the copy is killed. Readers see the old
 tables until the moment at which they see the new ones; no transaction sees both.
-Run `python scripts/copy_to_postgres.py --help` for what is kept and what is refused.
+`ott postgres --help` says what is kept and what is refused.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +19,9 @@ from psycopg import sql
 from psycopg.pq import Conninfo
 from tqdm import tqdm
 
-from ott import releases
+from ott import OttError, releases
+from ott.catalog import SCHEMA, Column, Release, Table
 
-SOURCE_SCHEMA = "marts"
 NEXT = "__next"
 BATCH_ROWS = 10_000
 
@@ -51,75 +49,18 @@ POSTGRES_TYPES = {
 
 # The comment on the schema is the memory of what a copy wrote, and may therefore drop.
 SCHEMA_COMMENT = (
-    "Release {release}, copied by scripts/copy_to_postgres.py. "
-    "The next copy replaces these tables: {tables}"
+    "Release {release}, copied by ott postgres. The next copy replaces these tables: {tables}"
 )
-REPLACED_TABLES = re.compile(r"scripts/copy_to_postgres\.py\. The next copy replaces .*?: (.*)")
+REPLACED_TABLES = re.compile(r"The next copy replaces these tables: (.*)")
 
 # What the parts of a connection string look like when none of them holds a piece of a password that
 # ought to have been quoted or encoded. Errors of Postgres quote these parts.
 PLAIN_PART = {"user": r"[^@:=\s]*", "port": r"[\d,]*", "hostaddr": r"[\da-f.:,]*"}
 PLAIN_PART_OF_ANY_OTHER_NAME = r"[^@=\s]*"
 
-HELP_EPILOG = """\
-where to:
-  Without --dsn the environment variables of every Postgres client decide: PGHOST, PGPORT,
-  PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE and so on, and ~/.pgpass. A password in --dsn can be
-  seen by other users of this machine; better leave it to one of those.
 
-what is kept:
-  Types, null, NaN, infinities, and the comments on tables and columns. Grants on the old tables
-  and their columns are those of the new tables; a table that the schema did not have starts with
-  the default privileges there. Other tables in the schema stay as they are.
-
-what is not:
-  Postgres text cannot hold the character NUL; it arrives as U+FFFD. There are no keys, and indexes
-  and triggers made on the old tables are gone. The copy refuses to go on where replacing the old
-  tables would break a view that reads them, or lose row security.
-
-rights:
-  The user must own the schema and its tables, or, for a schema that is not there yet, have the
-  right CREATE on the database.
-
-examples:
-  python scripts/copy_to_postgres.py --dsn postgresql://loader@db.example.com/analytics
-  PGSERVICE=analytics python scripts/copy_to_postgres.py --schema compliance
-"""
-
-
-class CopyError(Exception):
+class CopyError(OttError):
     """Why a release was not copied, in a sentence for the user."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the release; `type` is the one of DuckDB."""
-
-    name: str
-    type: str
-    comment: str | None
-
-    @property
-    def postgres_type(self) -> str | None:
-        """The type that holds the same values in Postgres; None if there is none."""
-        decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", self.type)
-        return f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES.get(self.type)
-
-    @property
-    def expression(self) -> str:
-        """SQL for DuckDB that reads the column as Postgres can store it."""
-        name = releases.name(self.name)
-        return f"replace({name}, chr(0), chr(65533))" if self.type == "VARCHAR" else name
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the release."""
-
-    name: str
-    comment: str | None
-    rows: int
-    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
@@ -136,77 +77,44 @@ class Grant:
 # --- the release ---------------------------------------------------------------------------------
 
 
-def read_tables(source: duckdb.DuckDBPyConnection) -> list[Table]:
-    """Describe the tables that people read in an open release.
-
-    Raises CopyError if Postgres has no type for a column.
-    """
-    columns: dict[str, list[Column]] = {}
-    for table, *column in source.execute(
-        """
-        select table_name, column_name, data_type, comment
-        from duckdb_columns()
-        where database_name = current_database() and schema_name = $1
-        order by table_name, column_index
-        """,
-        [SOURCE_SCHEMA],
-    ).fetchall():
-        columns.setdefault(table, []).append(Column(*column))
-    for table, members in columns.items():
-        for column in members:
-            if column.postgres_type is None:
-                raise CopyError(
-                    f"Column {column.name} of table {table} has the type {column.type}, "
-                    "for which this script knows no type of Postgres."
-                )
-    comments = source.execute(
-        """
-        select table_name, comment
-        from duckdb_tables()
-        where database_name = current_database() and schema_name = $1
-        order by table_name
-        """,
-        [SOURCE_SCHEMA],
-    ).fetchall()
-    return [
-        Table(name, comment, _count(source, name), tuple(columns[name]))
-        for name, comment in comments
-    ]
+def postgres_type(table: Table, column: Column) -> str:
+    """Return the type that holds the same values in Postgres; raises CopyError if there is none."""
+    decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", column.type)
+    found = f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES.get(column.type)
+    if found is None:
+        raise CopyError(
+            f"Column {column.name} of table {table.name} has the type {column.type}, "
+            "for which ott postgres knows no type of Postgres."
+        )
+    return found
 
 
-def _count(source: duckdb.DuckDBPyConnection, table: str) -> int:
-    return source.execute(f"select count(*) from {_relation(table)}").fetchone()[0]
-
-
-def _batches(source: duckdb.DuckDBPyConnection, table: Table) -> Iterator[list[tuple]]:
-    expressions = ", ".join(column.expression for column in table.columns)
-    result = source.execute(f"select {expressions} from {_relation(table.name)}")
+def _batches(source: Release, table: Table) -> Iterator[list[tuple]]:
+    names = ((releases.name(column.name), column.type) for column in table.columns)
+    expressions = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
+    result = source.connection.execute(
+        f"select {', '.join(expressions)} from {SCHEMA}.{releases.name(table.name)}"
+    )
     while rows := result.fetchmany(BATCH_ROWS):
         yield rows
-
-
-def _relation(table: str) -> str:
-    return f"{SOURCE_SCHEMA}.{releases.name(table)}"
 
 
 # --- the copy ------------------------------------------------------------------------------------
 
 
 def copy_release(
-    source: duckdb.DuckDBPyConnection,
-    target: psycopg.Connection,
-    release: str,
-    schema: str,
-    patience: float,
-) -> list[Table]:
+    source: Release, target: psycopg.Connection, release: str, schema: str, patience: float
+) -> int:
     """Replace the tables of a Postgres schema by those of an open release, in one transaction.
 
     `release` is a name for the schema's comment; `patience` is how many seconds to wait for
-    readers of the old tables to finish. Returns the tables copied.
+    readers of the old tables to finish. Returns the number of rows copied.
 
-    Raises CopyError, psycopg.Error or duckdb.Error; the schema is then as it was.
+    Raises OttError, psycopg.Error or duckdb.Error; the schema is then as it was.
     """
-    tables = read_tables(source)
+    tables = [*source.tables.values()]
+    types = {table: [postgres_type(table, column) for column in table.columns] for table in tables}
+    rows = sum(source.size(table.name) for table in tables)
     target.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     with target.transaction():
         for timeout in ("statement", "lock", "idle_in_transaction_session"):
@@ -214,20 +122,18 @@ def copy_release(
         _keep_other_copies_out(target, schema)
         old = _take_over_schema(target, schema, release, [table.name for table in tables])
         _refuse_to_break(target, old)
-        with tqdm(
-            total=sum(table.rows for table in tables), unit=" rows", unit_scale=True, disable=None
-        ) as progress:
+        with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as progress:
             for table in tables:
                 progress.set_description(table.name)
-                _copy_table(source, target, schema, table, progress)
+                _copy_table(source, target, schema, table, types[table], progress)
             progress.set_description("replacing the old tables")
             _swap(target, schema, tables, old, patience)
-    return tables
+    return rows
 
 
 def _keep_other_copies_out(target: psycopg.Connection, schema: str) -> None:
     lock = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
-    if not target.execute(lock, [f"copy_to_postgres {schema}"]).fetchone()[0]:
+    if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
         raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
 
 
@@ -298,23 +204,24 @@ def _would_break(dependency: str) -> str:
 
 
 def _copy_table(
-    source: duckdb.DuckDBPyConnection,
+    source: Release,
     target: psycopg.Connection,
     schema: str,
     table: Table,
+    types: Sequence[str],
     progress: tqdm,
 ) -> None:
     name = sql.Identifier(schema, table.name + NEXT)
     columns = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.postgres_type))
-        for column in table.columns
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(kind))
+        for column, kind in zip(table.columns, types, strict=True)
     )
     target.execute(sql.SQL("create table {} ({})").format(name, columns))
     # Frozen rows are seen by transactions that began before the copy, too. Without it, a reader
     # with an old snapshot would find the new tables empty.
     statement = sql.SQL("copy {} from stdin (format binary, freeze)").format(name)
     with target.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([column.postgres_type.partition("(")[0] for column in table.columns])
+        copy.set_types([kind.partition("(")[0] for kind in types])
         for rows in _batches(source, table):
             for row in rows:
                 copy.write_row(row)
@@ -450,41 +357,13 @@ def _give_grants(
         )
 
 
-# --- the command line ----------------------------------------------------------------------------
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Copy a release into a Postgres schema, whole or not at all,\n"
-        "in place of the release that was copied there before.",
-        epilog=HELP_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--dsn", default="", metavar="DSN", help="connection string or URI of the database"
-    )
-    parser.add_argument("--schema", default="marts", help="schema to write (default: marts)")
-    parser.add_argument(
-        "--release", metavar="NAME", help="release to copy (default: the one that is served)"
-    )
-    parser.add_argument(
-        "--wait",
-        type=float,
-        default=300,
-        metavar="SECONDS",
-        help="how long to wait for readers of the old tables to finish (default: 300)",
-    )
-    arguments, others = parser.parse_known_args()
-    if others:
-        # Not shown, as they may be a connection string, or the rest of one without quotes.
-        parser.error(f"{len(others)} unknown arguments; quote a connection string with blanks")
-    return arguments
+# --- the connection ------------------------------------------------------------------------------
 
 
 def _connect(dsn: str) -> psycopg.Connection:
     try:
         return psycopg.connect(
-            dsn, client_encoding="utf8", fallback_application_name="copy_to_postgres"
+            dsn, client_encoding="utf8", fallback_application_name="ott postgres"
         )
     # Names of hosts that cannot be are errors of Unicode.
     except (psycopg.Error, UnicodeError) as error:
@@ -540,39 +419,26 @@ def _reason(error: psycopg.Error) -> str:
             return f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
 
 
-def main() -> int:
-    """Run the command line; the exit code is 1 on an error, 130 when interrupted."""
-    arguments = _parse_arguments()
+def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
+    """Copy a release, by default the one that is served, and return a sentence about the copy.
+
+    `dsn` is a connection string or URI, `patience` is in seconds. Raises OttError when the release
+    is not as it should be, or Postgres cannot be reached or refuses.
+    """
     started = time.monotonic()
     try:
         # Looked up once: another release may become the one that is served during the copy.
-        release = releases.find_release(releases.release_folder(), arguments.release)
+        release = releases.find_release(releases.release_folder(), name)
         releases.verify(release)
-        with (
-            duckdb.connect(release / releases.DATABASE, read_only=True) as source,
-            _connect(arguments.dsn) as target,
-        ):
+        with Release(release) as source, _connect(dsn) as target:
+            rows = copy_release(source, target, release.name, schema, patience)
+            done = f"{len(source.tables)} tables, {rows:,} rows"
             database = target.info.dbname
-            tables = copy_release(source, target, release.name, arguments.schema, arguments.wait)
-    except (CopyError, releases.ReleaseError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except psycopg.Error as error:
-        print(_reason(error), file=sys.stderr)
-        return 1
+        raise CopyError(_reason(error)) from error
     except duckdb.Error as error:
-        print(f"The release cannot be read: {_first_line(error)}.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped; nothing is half done.", file=sys.stderr)
-        return 130
-    rows = sum(table.rows for table in tables)
-    print(
-        f"Copied release {release.name} to schema {arguments.schema} of database {database}: "
-        f"{len(tables)} tables, {rows:,} rows, {time.monotonic() - started:.1f} seconds."
+        raise CopyError(f"The release cannot be read: {_first_line(error)}.") from error
+    return (
+        f"Copied release {release.name} to schema {schema} of database {database}: "
+        f"{done}, {time.monotonic() - started:.1f} seconds."
     )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

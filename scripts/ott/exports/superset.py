@@ -2,32 +2,27 @@
 
 The bundle is a ZIP file of Superset's export format. The same release and arguments give the same
 bytes, and every object keeps its identifier, so that a later import updates what an earlier one
-made. Run `python scripts/superset_bundle.py --help` for the options.
+made.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import duckdb
 import yaml
 
-from ott import PROJECT
-from ott.catalog import OPTIONAL_TABLES
+from ott import WrongArgumentsError
+from ott.catalog import SCHEMA, Release, Table
 from ott.files import whole_file
 from ott.releases import CURRENT, DATABASE, release_folder
 
-DEFAULT_OUTPUT = PROJECT / "target" / "superset_dashboard.zip"
 RELEASE_FILE = Path(CURRENT) / DATABASE
-SCHEMA = "marts"
 # Identifiers derive from names below this one; another one would double everything on import.
 NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
 # The oldest time that a ZIP entry can have; the real one would change the bytes each time.
@@ -493,64 +488,17 @@ ROWS = (
 CHARTS = tuple(cell.content for row in ROWS for cell in row if isinstance(cell.content, Chart))
 
 
-# --- the published tables ------------------------------------------------------------------------
-
-
-@dataclass
-class Release:
-    """What the bundle needs to know of the published file."""
-
-    status_colors: dict[str, str] = field(default_factory=dict)
-    table_comments: dict[str, str] = field(default_factory=dict)
-    # Name, type and comment of the columns of each table.
-    columns: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
-
-
-def read_release(path: Path) -> Release:
-    """Read columns, comments and status colours of the tables that the charts use.
-
-    Raises ValueError with a sentence that says what to do when the file does not hold them.
-    """
-    if not path.is_file():
-        raise ValueError(
-            f"There is no release at {path}: run `make build`, or set OTT_RELEASE_PATH to the "
-            "folder of the releases."
-        )
-    release = Release()
-    try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            for name, comment in connection.execute(
-                "select table_name, comment from duckdb_tables() where schema_name = ?", [SCHEMA]
-            ).fetchall():
-                release.table_comments[name] = (comment or "").strip()
-            for name, *column in connection.execute(
-                "select table_name, column_name, data_type, coalesce(comment, '')"
-                " from duckdb_columns() where schema_name = ? order by table_name, column_index",
-                [SCHEMA],
-            ).fetchall():
-                release.columns.setdefault(name, []).append(tuple(column))
-            missing = missing_columns(release)
-            if missing:
-                raise ValueError(
-                    f"The release at {path} lacks {', '.join(missing)}: build it anew with this "
-                    "version of the project."
-                )
-            release.status_colors = dict(
-                connection.execute(
-                    f"select status, color from {SCHEMA}.compliance_by_status"
-                ).fetchall()
-            )
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"The release at {path} cannot be read: {reason}") from error
-    return release
+# --- the release ---------------------------------------------------------------------------------
 
 
 def rows_of(release: Release) -> list[tuple[Cell, ...]]:
-    """Return the rows of the dashboard, without charts of single users that it does not publish."""
-    lacking = OPTIONAL_TABLES - release.columns.keys()
+    """Return the rows of the dashboard, without charts of tables that the release leaves out."""
     rows = (
-        tuple(cell for cell in row if getattr(cell.content, "table", None) not in lacking)
+        tuple(
+            cell
+            for cell in row
+            if not isinstance(cell.content, Chart) or cell.content.table in release.tables
+        )
         for row in ROWS
     )
     return [*filter(None, rows)]
@@ -561,15 +509,6 @@ def charts_of(release: Release) -> list[Chart]:
     return [
         cell.content for row in rows_of(release) for cell in row if isinstance(cell.content, Chart)
     ]
-
-
-def missing_columns(release: Release) -> list[str]:
-    """Return the columns that a chart uses and the release does not have."""
-    present = {
-        (name, column) for name, columns in release.columns.items() for column, *_ in columns
-    }
-    used = {(chart.table, column) for chart in charts_of(release) for column in chart.columns}
-    return [".".join(column) for column in sorted(used - present)]
 
 
 # --- the bundle ----------------------------------------------------------------------------------
@@ -603,30 +542,30 @@ def database_asset(database_path: str) -> dict[str, Any]:
     }
 
 
-def dataset_asset(name: str, release: Release) -> dict[str, Any]:
+def dataset_asset(table: Table) -> dict[str, Any]:
     """Return a published table as a dataset, described by its comments."""
     return {
-        "table_name": name,
+        "table_name": table.name,
         "main_dttm_col": None,
-        "description": release.table_comments[name],
+        "description": table.comment.strip(),
         "schema": SCHEMA,
         "sql": None,
         "columns": [
             {
-                "column_name": column,
-                "verbose_name": column.replace("_", " "),
-                "description": comment,
-                "type": data_type,
-                "is_dttm": data_type.startswith(("DATE", "TIMESTAMP")),
+                "column_name": column.name,
+                "verbose_name": column.name.replace("_", " "),
+                "description": column.comment,
+                "type": column.type,
+                "is_dttm": column.type.startswith(("DATE", "TIMESTAMP")),
                 "is_active": True,
                 "groupby": True,
                 "filterable": True,
                 "expression": None,
             }
-            for column, data_type, comment in release.columns[name]
+            for column in table.columns
         ],
         "metrics": [],
-        "uuid": str(uuid5(NAMESPACE, f"dataset/{name}")),
+        "uuid": str(uuid5(NAMESPACE, f"dataset/{table.name}")),
         "version": "1.0.0",
         "database_uuid": str(uuid5(NAMESPACE, "database")),
     }
@@ -660,6 +599,7 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
 
 def dashboard_asset(release: Release) -> dict[str, Any]:
     """Return the dashboard: the places of its charts, and the colours of their labels."""
+    statuses = release.query(f"select status, color from {SCHEMA}.compliance_by_status")
     position: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
@@ -707,7 +647,7 @@ def dashboard_asset(release: Release) -> dict[str, Any]:
         "position": position,
         "metadata": {
             "color_scheme": "supersetColors",
-            "label_colors": {**LABEL_COLORS, **release.status_colors},
+            "label_colors": {**LABEL_COLORS, **{row["status"]: row["color"] for row in statuses}},
             "shared_label_colors": [],
             "map_label_colors": {},
             "color_scheme_domain": [],
@@ -733,7 +673,7 @@ def bundle_files(release: Release, database_path: str) -> dict[str, str]:
         "dashboards/ott_compliance.yaml": dashboard_asset(release),
     }
     for name in sorted({chart.table for chart in charts_of(release)}):
-        assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(name, release)
+        assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(release.tables[name])
     for chart in charts_of(release):
         file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
         assets[f"charts/{file_name}.yaml"] = chart_asset(chart)
@@ -762,42 +702,19 @@ def write_bundle(output: Path, files: dict[str, str]) -> None:
             bundle.writestr(entry, files[name])
 
 
-def main() -> int:
-    """Run the command line; the exit code is 1 when the bundle cannot be written."""
+def write_dashboard(output: Path, database_path: str | None = None) -> int:
+    """Write the bundle over the release that is served, and return its number of charts.
+
+    `database_path` is where the Superset server sees the database, by default where it is here.
+    Raises WrongArgumentsError when that is relative, OttError when there is no whole release.
+    """
     # Not resolved: a later release replaces what `current` points to.
     release_file = release_folder() / RELEASE_FILE
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="The environment variable OTT_RELEASE_PATH names the folder of the releases "
-        "(default: release/ in the project).",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="FILE",
-        help="where to write the bundle (default: target/superset_dashboard.zip)",
-    )
-    parser.add_argument(
-        "--database-path",
-        default=str(release_file),
-        metavar="PATH",
-        help="absolute path of the published file as the Superset server sees it; go through "
-        "`current`, so that Superset follows new releases "
-        "(default: current/ott_compliance.duckdb in the folder of the releases)",
-    )
-    arguments = parser.parse_args()
-    if not arguments.database_path.startswith("/"):
-        parser.error("--database-path must be absolute: Superset runs in a folder of its own")
-    try:
-        release = read_release(release_file)
-        write_bundle(arguments.output, bundle_files(release, arguments.database_path))
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"Wrote {len(charts_of(release))} charts to {arguments.output}.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if not (database_path or "/").startswith("/"):
+        raise WrongArgumentsError(
+            "--database-path must be absolute: Superset runs in a folder of its own"
+        )
+    with Release(release_file) as release:
+        release.require((chart.table, column) for chart in CHARTS for column in chart.columns)
+        write_bundle(output, bundle_files(release, database_path or str(release_file)))
+        return len(charts_of(release))

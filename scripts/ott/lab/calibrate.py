@@ -1,12 +1,10 @@
 """Show on synthetic data sets whether the statistics of the findings keep what they promise.
 
 Runs the project's own models, as dbt compiles them, on data sets whose truth is known.
-Run `python scripts/calibrate.py --help` for the scenarios and options.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -14,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +28,7 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from ott import PROJECT
+from ott import PROJECT, OttError
 from ott.events import generator
 from ott.events.generator import NULL_EFFECTS, REALISTIC_EFFECTS, Effects
 
@@ -85,7 +82,7 @@ def compile_project(
 
     The variable `power` is set to `POWER`; it changes detectable differences and nothing else.
 
-    Raises RuntimeError with the output of dbt if dbt fails.
+    Raises OttError with the output of dbt if dbt fails.
     """
     database = folder / "calibration.duckdb"
     _dbt(project, folder, database, "seed", "--exclude", RAW_EVENTS)
@@ -141,7 +138,7 @@ def _dbt(project: Path, folder: Path, database: Path, *arguments: str) -> None:
         stderr=subprocess.STDOUT,
     )
     if result.returncode != 0:
-        raise RuntimeError(f"dbt {arguments[0]} failed:\n{result.stdout}")
+        raise OttError(f"dbt {arguments[0]} failed:\n{result.stdout}")
 
 
 class Bench:
@@ -836,7 +833,7 @@ def calibrate(
 ) -> dict[str, object]:
     """Return what the scenarios show, ready to be written as JSON.
 
-    The result hangs on everything but `workers`. Raises RuntimeError if dbt fails.
+    The result hangs on everything but `workers`. Raises OttError if dbt fails.
     """
     planted = [name for name in names if SCENARIOS[name].planted]
     total = BASELINE_RUNS * len(planted) + runs * len(names)
@@ -935,121 +932,3 @@ def as_markdown(result: dict) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-
-
-# --- command line --------------------------------------------------------------------------------
-
-DESCRIPTION = """\
-Show on synthetic data sets whether the statistics of the findings keep what they
-promise: how often they claim a difference where there is none, whether intervals
-cover the true rate, and whether a difference that they call detectable is found.
-
-dbt compiles the project once, in a temporary place; then its models run on every
-data set, in memory. Shares go to stdout as a Markdown table, each with its 95 %
-interval and what is required of it ("open": the share misses it, but its interval
-does not). The same arguments give the same shares, whatever the number of workers.
-"""
-EPILOG = """\
-scenarios:
-{scenarios}
-
-  A planted difference is the median of what {baseline} data sets without it call
-  detectable with {power:.0%} power.
-
-examples:
-  python scripts/calibrate.py --runs 100
-  python scripts/calibrate.py --scenarios null notebook --runs 2000 --output shares.json
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, SCENARIOS))
-    parser = generator._Parser(
-        prog="calibrate.py",
-        description=DESCRIPTION,
-        epilog=EPILOG.format(
-            scenarios="\n".join(
-                f"  {name:{width}}  {scenario.description}" for name, scenario in SCENARIOS.items()
-            ),
-            baseline=BASELINE_RUNS,
-            power=POWER,
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add(
-        "--runs",
-        type=generator._number(int, 1, 1_000_000),
-        default=500,
-        metavar="N",
-        help="data sets per scenario (default: 500, about 10 minutes on two cores)",
-    )
-    add(
-        "--seed",
-        type=generator._number(int, 0, 2**32 - 1),
-        default=42,
-        metavar="S",
-        help="another seed, other data sets (default: 42)",
-    )
-    add(
-        "--events",
-        type=generator._number(int, 100, 1_000_000),
-        default=5000,
-        metavar="N",
-        help="events per data set; the scenarios of days and the planted ones have 4 and the "
-        "realistic 12 times as many (default: 5000)",
-    )
-    add(
-        "--scenarios",
-        nargs="+",
-        choices=SCENARIOS,
-        default=list(SCENARIOS),
-        metavar="NAME",
-        help="which scenarios to run, see below (default: all)",
-    )
-    cores = os.cpu_count() or 1
-    add(
-        "--workers",
-        type=generator._number(int, 1, 256),
-        default=cores,
-        metavar="N",
-        help=f"processes that run the models (default: one per core, here {cores})",
-    )
-    add(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="a JSON file to write the shares to, in a folder that exists",
-    )
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit with code 2 and one line on stderr if it cannot be done."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    names = list(dict.fromkeys(options.scenarios))
-    if options.output and not options.output.resolve().parent.is_dir():
-        parser.error(f"folder {options.output.resolve().parent} does not exist: create it first")
-    if options.output and options.output.is_dir():
-        parser.error(f"{options.output} is a folder: choose another --output")
-    started = time.monotonic()
-    try:
-        result = calibrate(names, options.runs, options.events, options.seed, options.workers)
-        if options.output:
-            options.output.write_text(f"{json.dumps(result, indent=2)}\n", encoding="utf-8")
-    except OSError as error:
-        parser.error(str(error))
-    except RuntimeError as error:
-        parser.exit(1, f"{error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped\n")
-    print(as_markdown(result))
-    print(f"\nTook {(time.monotonic() - started) / 60:.1f} minutes.")
-
-
-if __name__ == "__main__":
-    # Stop on SIGTERM as on Ctrl-C, so that the workers end and the temporary folder is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    main()

@@ -1,11 +1,9 @@
-"""Start, show and stop a small Spark cluster on this machine: a master, workers, a Thrift server.
+"""A small Spark cluster on this machine: a master, workers, a Thrift server.
 
 All of it comes with the pyspark package, listens on 127.0.0.1 only, and works as a cluster of many
-machines does. Run it with the Python that pyspark is installed in:
-.venv/spark/bin/python scripts/spark_cluster.py start
+machines does.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import json
@@ -15,59 +13,64 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from ott import PROJECT
+from ott import PROJECT, OttError
 
 HOST = "127.0.0.1"
 NEEDED_JAVA = 17
 STATE = "cluster.json"
 
-HELP_EPILOG = """\
-examples:
-  .venv/spark/bin/python scripts/spark_cluster.py start --workers 2 --memory 2g
-  .venv/spark/bin/dbt build --target spark_thrift
-  .venv/spark/bin/python scripts/spark_cluster.py stop
 
-Everybody who can log in to this machine can query the Thrift server: it asks for no password.
-Tables stay in the warehouse (OTT_SPARK_WAREHOUSE) when the cluster stops. One process at a time can
-use it: not the cluster and `dbt build --target spark` together.
-"""
+@dataclass(frozen=True)
+class Settings:
+    """A cluster to start; `folder` keeps process ids and logs, `warehouse` the tables.
 
+    `cores` are those of each worker, `memory` is that of each worker and of the Thrift server,
+    such as 2g; `timeout` is how many seconds to wait for each process.
+    """
 
-class ClusterError(Exception):
-    """A sentence for the user: why the cluster does not start or stop, and what to do."""
+    folder: Path
+    workers: int
+    cores: int
+    memory: str
+    master_port: int
+    thrift_port: int
+    warehouse: Path
+    timeout: int
 
 
 def find_java() -> None:
-    """Raise ClusterError unless there is a Java that Spark runs on."""
+    """Raise OttError unless there is a Java that Spark runs on."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     advice = f"Install Java {NEEDED_JAVA} (Debian: apt-get install openjdk-17-jre-headless)"
     try:
         answer = subprocess.run([java or "java", "-version"], capture_output=True, text=True)
     except OSError:
-        raise ClusterError(f"There is no Java here. {advice}, or set JAVA_HOME.") from None
+        raise OttError(f"There is no Java here. {advice}, or set JAVA_HOME.") from None
     version = re.search(r'version "(\d+)', answer.stderr)
     if not version or int(version[1]) < NEEDED_JAVA:
         found = (answer.stderr or answer.stdout).splitlines()[:1]
-        raise ClusterError(f"{java} is too old ({' '.join(found)}). {advice}, or set JAVA_HOME.")
+        raise OttError(f"{java} is too old ({' '.join(found)}). {advice}, or set JAVA_HOME.")
 
 
 def find_spark() -> Path:
-    """Return the folder of Spark in the pyspark package; raises ClusterError without one."""
+    """Return the folder of Spark in a pyspark package, of this Python or of `make spark`.
+
+    Raises OttError when there is none.
+    """
     package = importlib.util.find_spec("pyspark")
-    if package is None or package.origin is None:
-        raise ClusterError(
-            "This Python has no pyspark. Run `make spark` and start the script with "
-            ".venv/spark/bin/python."
-        )
-    spark = Path(package.origin).parent
-    if not list(spark.glob("jars/spark-hive-thriftserver_*.jar")):
-        raise ClusterError(f"The Spark in {spark} comes without a Thrift server.")
-    return spark
+    found = [Path(package.origin).parent] if package and package.origin else []
+    found += sorted((PROJECT / ".venv" / "spark").glob("lib/python*/site-packages/pyspark"))
+    if not found:
+        raise OttError("There is no pyspark here. Run `make spark`, which installs it.")
+    if not list(found[0].glob("jars/spark-hive-thriftserver_*.jar")):
+        raise OttError(f"The Spark in {found[0]} comes without a Thrift server.")
+    return found[0]
 
 
 def read_state(folder: Path) -> dict:
@@ -96,13 +99,13 @@ def is_open(port: int) -> bool:
 class Starter:
     """Starts the processes of a cluster one after the other."""
 
-    def __init__(self, arguments: argparse.Namespace, spark: Path) -> None:
+    def __init__(self, settings: Settings, spark: Path) -> None:
         """Prepare the folder."""
-        self.arguments = arguments
+        self.settings = settings
         self.spark = spark
-        self.folder = arguments.folder
+        self.folder = settings.folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.state = {"thrift_port": arguments.thrift_port, "processes": {}}
+        self.state = {"thrift_port": settings.thrift_port, "processes": {}}
 
     def launch(self, name: str, java_class: str, *command: str) -> None:
         """Start a process of its own group, write it down, and return at once."""
@@ -132,18 +135,18 @@ class Starter:
         (self.folder / STATE).write_text(json.dumps(self.state, indent=2))
         self.process = process
 
-    def wait(self, name: str, what: str, is_ready) -> None:
-        """Wait until a process is ready; raises ClusterError when it ends or takes too long."""
+    def wait(self, name: str, what: str, is_ready: Callable[[], bool]) -> None:
+        """Wait until a process is ready; raises OttError when it ends or takes too long."""
         print(f"{what} ...", end=" ", flush=True)
         began = time.monotonic()
         log = self.folder / f"{name}.log"
         while not is_ready():
             if self.process.poll() is not None:
                 last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-                raise ClusterError(f"The {name} ended at once. The end of {log}:\n{last}")
-            if time.monotonic() - began > self.arguments.timeout:
-                raise ClusterError(
-                    f"The {name} was not ready after {self.arguments.timeout} seconds. See {log}, "
+                raise OttError(f"The {name} ended at once. The end of {log}:\n{last}")
+            if time.monotonic() - began > self.settings.timeout:
+                raise OttError(
+                    f"The {name} was not ready after {self.settings.timeout} seconds. See {log}, "
                     "or wait longer with --timeout."
                 )
             time.sleep(0.2)
@@ -151,56 +154,56 @@ class Starter:
 
     def start(self) -> None:
         """Start everything, in the order in which one needs the other."""
-        arguments = self.arguments
-        master = f"spark://{HOST}:{arguments.master_port}"
+        settings = self.settings
+        master = f"spark://{HOST}:{settings.master_port}"
         java_class = "org.apache.spark.deploy.master.Master"
         self.launch(
             "master", java_class, java_class,
-            "--host", HOST, "--port", str(arguments.master_port), "--webui-port", "0",
+            "--host", HOST, "--port", str(settings.master_port), "--webui-port", "0",
         )  # fmt: skip
-        self.wait("master", f"Master at {master}", lambda: is_open(arguments.master_port))
+        self.wait("master", f"Master at {master}", lambda: is_open(settings.master_port))
         java_class = "org.apache.spark.deploy.worker.Worker"
-        for number in range(1, arguments.workers + 1):
+        for number in range(1, settings.workers + 1):
             name = f"worker-{number}"
             self.launch(
                 name, java_class, java_class,
                 "--host", HOST, "--webui-port", "0",
-                "--cores", str(arguments.cores), "--memory", arguments.memory,
+                "--cores", str(settings.cores), "--memory", settings.memory,
                 "--work-dir", str(self.folder / name), master,
             )  # fmt: skip
             log = self.folder / f"{name}.log"
             self.wait(
                 name,
-                f"Worker {number} of {arguments.workers}",
+                f"Worker {number} of {settings.workers}",
                 lambda log=log: b"Successfully registered with master" in log.read_bytes(),
             )
         java_class = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
         options = []
-        for option, value in self.settings().items():
+        for option, value in self.spark_settings().items():
             options += ["--conf", f"{option}={value}"]
         self.launch(
             "thrift-server", java_class, "org.apache.spark.deploy.SparkSubmit",
             "--class", java_class, "--master", master, *options, "spark-internal",
             "--hiveconf", f"hive.server2.thrift.bind.host={HOST}",
-            "--hiveconf", f"hive.server2.thrift.port={arguments.thrift_port}",
+            "--hiveconf", f"hive.server2.thrift.port={settings.thrift_port}",
         )  # fmt: skip
         self.wait(
             "thrift-server",
-            f"Thrift server at {HOST}:{arguments.thrift_port}",
-            lambda: is_open(arguments.thrift_port),
+            f"Thrift server at {HOST}:{settings.thrift_port}",
+            lambda: is_open(settings.thrift_port),
         )
 
-    def settings(self) -> dict[str, str]:
+    def spark_settings(self) -> dict[str, str]:
         """Settings of Spark for the Thrift server."""
-        arguments = self.arguments
-        warehouse = arguments.warehouse
+        settings = self.settings
+        warehouse = settings.warehouse
         warehouse.mkdir(parents=True, exist_ok=True)
         return {
             "spark.driver.host": HOST,
             "spark.driver.bindAddress": HOST,
-            "spark.driver.memory": arguments.memory,
+            "spark.driver.memory": settings.memory,
             # A worker has one executor; Spark takes a part of the memory for itself.
-            "spark.executor.memory": arguments.memory,
+            "spark.executor.memory": settings.memory,
             "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
             "spark.driver.extraJavaOptions": (
                 f"-Duser.timezone=UTC -Dderby.stream.error.file={warehouse}/derby.log"
@@ -211,34 +214,34 @@ class Starter:
                 f"jdbc:derby:;databaseName={warehouse}/metastore;create=true"
             ),
             # As many parts as there are cores to work on them.
-            "spark.sql.shuffle.partitions": str(arguments.workers * arguments.cores),
+            "spark.sql.shuffle.partitions": str(settings.workers * settings.cores),
         }
 
 
-def start(arguments: argparse.Namespace) -> None:
+def start(settings: Settings) -> None:
     """Start a cluster; stops what it started if a part of it does not come up."""
-    if any(map(is_running, read_state(arguments.folder).get("processes", {}).values())):
-        raise ClusterError(f"A cluster of {arguments.folder} runs already. Stop it first.")
+    if any(map(is_running, read_state(settings.folder).get("processes", {}).values())):
+        raise OttError(f"A cluster of {settings.folder} runs already. Stop it first.")
     find_java()
     spark = find_spark()
-    for port in (arguments.master_port, arguments.thrift_port):
+    for port in (settings.master_port, settings.thrift_port):
         if is_open(port):
-            raise ClusterError(
+            raise OttError(
                 f"Port {port} is taken. Choose another one with --master-port or --thrift-port."
             )
     try:
-        Starter(arguments, spark).start()
+        Starter(settings, spark).start()
     except BaseException:
         print()
-        stop(arguments)
+        stop(settings.folder)
         raise
-    port = "" if arguments.thrift_port == 10001 else f"OTT_SPARK_PORT={arguments.thrift_port} "
+    port = "" if settings.thrift_port == 10001 else f"OTT_SPARK_PORT={settings.thrift_port} "
     print(f"Build with: {port}.venv/spark/bin/dbt build --target spark_thrift")
 
 
-def stop(arguments: argparse.Namespace) -> None:
+def stop(folder: Path) -> None:
     """Stop all processes that `start` started, the last one first."""
-    processes = read_state(arguments.folder).get("processes", {})
+    processes = read_state(folder).get("processes", {})
     for name, process in reversed(processes.items()):
         # What ended long ago may have left its number to a stranger.
         if not is_running(process):
@@ -251,16 +254,16 @@ def stop(arguments: argparse.Namespace) -> None:
             while is_running(process) and time.monotonic() < end:
                 time.sleep(0.1)
         if is_running(process):
-            raise ClusterError(f"The {name} (process {process['pid']}) does not end.")
-    (arguments.folder / STATE).unlink(missing_ok=True)
+            raise OttError(f"The {name} (process {process['pid']}) does not end.")
+    (folder / STATE).unlink(missing_ok=True)
     print("The cluster is stopped." if processes else "There is no cluster to stop.")
 
 
-def status(arguments: argparse.Namespace) -> None:
-    """Say which processes run; raises ClusterError unless all do."""
-    state = read_state(arguments.folder)
+def status(folder: Path) -> None:
+    """Say which processes run; raises OttError unless all do."""
+    state = read_state(folder)
     if not state:
-        raise ClusterError("There is no cluster.")
+        raise OttError("There is no cluster.")
     missing = []
     for name, process in state["processes"].items():
         running = is_running(process)
@@ -268,53 +271,5 @@ def status(arguments: argparse.Namespace) -> None:
         if not running:
             missing.append(name)
     if missing:
-        raise ClusterError(f"See the logs in {arguments.folder}, stop the cluster, and start it.")
+        raise OttError(f"See the logs in {folder}, stop the cluster, and start it.")
     print(f"Thrift server at {HOST}:{state['thrift_port']}")
-
-
-def main() -> int:
-    """Run the command line; the exit code is 1 when something is wrong."""
-    parser = argparse.ArgumentParser(
-        description="\n".join(__doc__.splitlines()[:5]),
-        epilog=HELP_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--folder",
-        type=lambda text: Path(text).resolve(),
-        default=PROJECT / "target" / "spark-cluster",
-        help="where process ids and logs are kept (default: target/spark-cluster)",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    starting = commands.add_parser("start", help="start a cluster and wait until it answers")
-    starting.add_argument("--workers", type=int, default=2, help="number of workers (default: 2)")
-    starting.add_argument("--cores", type=int, default=1, help="cores a worker (default: 1)")
-    starting.add_argument(
-        "--memory",
-        default="2g",
-        help="of each worker and the Thrift server (default: 2g)",
-    )
-    starting.add_argument("--master-port", type=int, default=7077, help="default: 7077")
-    starting.add_argument("--thrift-port", type=int, default=10001, help="default: 10001")
-    starting.add_argument(
-        "--warehouse",
-        type=lambda text: Path(text).resolve(),
-        default=(PROJECT / (os.environ.get("OTT_SPARK_WAREHOUSE") or "spark-warehouse")).resolve(),
-        help="folder of the tables (default: OTT_SPARK_WAREHOUSE, or spark-warehouse)",
-    )
-    starting.add_argument(
-        "--timeout", type=int, default=120, help="seconds to wait for each process (default: 120)"
-    )
-    commands.add_parser("status", help="say what runs")
-    commands.add_parser("stop", help="stop all that `start` started")
-    arguments = parser.parse_args()
-    try:
-        {"start": start, "status": status, "stop": stop}[arguments.command](arguments)
-    except ClusterError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

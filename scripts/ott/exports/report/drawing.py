@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from ott.catalog import Release, Row
+from ott.catalog import Row
+from ott.exports.report.tables import Tables
 from ott.exports.report.words import (
     METRICS,
     VERDICTS,
@@ -172,7 +173,7 @@ def rate_domain(data: Iterable[Row]) -> list[float]:
     return [0, 1.18 * highest(data, "rate", "high")]
 
 
-def rate_layers(release: Release, domain: list[float]) -> list[Spec]:
+def rate_layers(tables: Tables, domain: list[float]) -> list[Spec]:
     """Return rates as points, their intervals as bars, and the overall rate as a dashed line."""
     scale = {"domain": domain, "nice": True}
     x = {"type": "quantitative", "scale": scale, "axis": percent_axis("Violation rate")}
@@ -186,7 +187,7 @@ def rate_layers(release: Release, domain: list[float]) -> list[Spec]:
             "encoding": {"x": {**x, "field": "high"}, "text": {"field": "label"}},
         },
         {
-            "data": {"values": [{"overall": release.violation_rate}]},
+            "data": {"values": [{"overall": tables.violation_rate}]},
             "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
             "encoding": {"x": {**x, "field": "overall"}, "y": {"value": 0}}
             | {"y2": {"value": "height"}},
@@ -210,20 +211,20 @@ def rate_layers(release: Release, domain: list[float]) -> list[Spec]:
     ]
 
 
-Draw = Callable[[list[Row], Release], Spec]
+Draw = Callable[[list[Row], Tables], Spec]
 
 
 def rates(member: str) -> Draw:
     """Return the chart of the violation rates of the members of a dimension."""
 
-    def draw(rows: list[Row], release: Release) -> Spec:
+    def draw(rows: list[Row], tables: Tables) -> Spec:
         data = rate_rows(rows, member)
-        return in_rows(data, *rate_layers(release, rate_domain(data)), limit=0.4)
+        return in_rows(data, *rate_layers(tables, rate_domain(data)), limit=0.4)
 
     return draw
 
 
-def rates_within_region(rows: list[Row], release: Release) -> Spec:
+def rates_within_region(rows: list[Row], tables: Tables) -> Spec:
     """Draw the rates of the regulations within the region that the reader picks."""
     data = [
         {**drawn, "region": text(row["region"])}
@@ -232,16 +233,16 @@ def rates_within_region(rows: list[Row], release: Release) -> Spec:
     # One axis for all regions, so that a pick can be compared with the one before.
     return in_rows(
         data,
-        *rate_layers(release, rate_domain(data)),
+        *rate_layers(tables, rate_domain(data)),
         limit=0.4,
         params=[{"name": "region", "value": data[0]["region"]}],
         transform=[{"filter": "datum.region === region"}],
     )
 
 
-def status_color(release: Release) -> Spec:
+def status_color(tables: Tables) -> Spec:
     """Return the encoding that gives each status its own colour and pattern."""
-    statuses = [row["status"] for row in release.rows("compliance_by_status")]
+    statuses = [row["status"] for row in tables.rows("compliance_by_status")]
     return {
         "field": "status",
         "scale": {"domain": statuses, "range": [f"url(#status-{name})" for name in statuses]},
@@ -249,9 +250,9 @@ def status_color(release: Release) -> Spec:
     }
 
 
-def status_filter(release: Release) -> Spec:
+def status_filter(tables: Tables) -> Spec:
     """Return the part of a chart that leaves only the statuses that the reader picks."""
-    statuses = [row["status"] for row in release.rows("compliance_by_status")]
+    statuses = [row["status"] for row in tables.rows("compliance_by_status")]
     return {
         "params": [{"name": "statuses", "value": statuses}],
         "transform": [{"filter": "indexof(statuses, datum.status) >= 0"}],
@@ -261,8 +262,8 @@ def status_filter(release: Release) -> Spec:
 def stacked(member: str, measure: str) -> Draw:
     """Return the chart of a dimension by status; `measure` is `rate` or `events`."""
 
-    def draw(rows: list[Row], release: Release) -> Spec:
-        statuses = [row["status"] for row in release.rows("compliance_by_status")]
+    def draw(rows: list[Row], tables: Tables) -> Spec:
+        statuses = [row["status"] for row in tables.rows("compliance_by_status")]
         write = percent if measure == "rate" else count
         names, parts = [], []
         for row in rows:
@@ -282,19 +283,19 @@ def stacked(member: str, measure: str) -> Draw:
             "encoding": {
                 "x": {"field": "value", "type": "quantitative"}
                 | {"axis": share if measure == "rate" else axis("Events", tickCount=5)},
-                "fill": status_color(release),
+                "fill": status_color(tables),
                 "order": {"field": "order"},
                 "tooltip": {"field": "tip"},
             },
         }
-        choice = status_filter(release)
+        choice = status_filter(tables)
         bars["transform"] = choice.pop("transform")
         return in_rows(names, bars, limit=0.42, step=42, **choice)
 
     return draw
 
 
-def statuses(rows: list[Row], release: Release) -> Spec:
+def statuses(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each status."""
     data = [
         {"name": row["status"], "status": row["status"], "value": row["events"]}
@@ -306,17 +307,17 @@ def statuses(rows: list[Row], release: Release) -> Spec:
         "mark": {"type": "bar", "height": 18, "yOffset": 10, "stroke": SURFACE},
         "encoding": {
             "x": {"field": "value", "type": "quantitative", "axis": axis("Events", tickCount=5)},
-            "fill": status_color(release),
+            "fill": status_color(tables),
             "tooltip": {"field": "tip"},
         },
     }
-    return in_rows(data, bars, limit=0.4, step=48, **status_filter(release))
+    return in_rows(data, bars, limit=0.4, step=48, **status_filter(tables))
 
 
 def bars(member: str, value: str, share: str, unit: str, limit: float = 0.5) -> Draw:
     """Return the chart of a number a member; members without any are left to the table."""
 
-    def draw(rows: list[Row], release: Release) -> Spec:
+    def draw(rows: list[Row], tables: Tables) -> Spec:
         data = [
             {"name": text(row[member]), "heading": text(row[member]), "value": row[value]}
             | {"remark": f"{count(row[value])} {unit}"}
@@ -335,7 +336,7 @@ def bars(member: str, value: str, share: str, unit: str, limit: float = 0.5) -> 
     return draw
 
 
-def region_by_regulation(rows: list[Row], release: Release) -> Spec:
+def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each combination as a grid."""
     data = [
         {
@@ -352,8 +353,8 @@ def region_by_regulation(rows: list[Row], release: Release) -> Spec:
     ]
     labels = {"labelFontSize": 11, "domain": False, "ticks": False, "labelLimit": 70}
     side = {"type": "nominal", "scale": {"paddingInner": 0.04}}
-    regions = [text(row["region"]) for row in release.rows("compliance_by_region")]
-    regulations = [text(row["regulation"]) for row in release.rows("compliance_by_regulation")]
+    regions = [text(row["region"]) for row in tables.rows("compliance_by_region")]
+    regulations = [text(row["regulation"]) for row in tables.rows("compliance_by_regulation")]
     cell = {"type": "rect", "cornerRadius": 3}
     ink = when("verdict", {"differs": "var(--on-violation)"}, INK)
     soft = when("verdict", {"differs": "var(--on-violation)"}, "var(--ink-soft)")
@@ -424,7 +425,7 @@ def histogram(title: str, unit: str, mean: bool = False, rare: bool = False) -> 
     small bins vanish beside one that holds nearly all.
     """
 
-    def draw(rows: list[Row], release: Release) -> Spec:
+    def draw(rows: list[Row], tables: Tables) -> Spec:
         largest = highest(rows, "frequency")
         y_axis = axis(unit)
         if rare:
@@ -455,7 +456,7 @@ def histogram(title: str, unit: str, mean: bool = False, rare: bool = False) -> 
             }
         ]
         if mean:
-            value = release.rows("session_duration_statistics")[0]["mean_minutes"]
+            value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
             at_mean = {"data": {"values": [{"mean": value, "label": f"mean {decimal(value)} min"}]}}
             place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
             layers += [
@@ -482,7 +483,7 @@ def bin_text(row: Row, in_percent: bool) -> str:
     return f"{write(row['bin_start'])} to {write(row['bin_end'])}"
 
 
-def duration_box(rows: list[Row], release: Release) -> Spec:
+def duration_box(rows: list[Row], tables: Tables) -> Spec:
     """Draw the quartiles, the ends, the median and the mean of the session duration."""
 
     def x(field: str, **rest: Any) -> Spec:
@@ -515,7 +516,7 @@ HOURS = {
 }
 
 
-def events_by_hour(rows: list[Row], release: Release) -> Spec:
+def events_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each hour of the day."""
     data = [
         {"event_hour": row["event_hour"], "value": row["events"]}
@@ -527,7 +528,7 @@ def events_by_hour(rows: list[Row], release: Release) -> Spec:
     return layered(data, {"mark": {"type": "bar", "color": BAR}, "encoding": encoding})
 
 
-def rates_by_hour(rows: list[Row], release: Release) -> Spec:
+def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each hour of the day with its interval."""
     data = [
         {**drawn, "event_hour": row["event_hour"], "label": "differs"}
@@ -542,7 +543,7 @@ def rates_by_hour(rows: list[Row], release: Release) -> Spec:
     return layered(
         data,
         {
-            "data": {"values": [{"overall": release.violation_rate}]},
+            "data": {"values": [{"overall": tables.violation_rate}]},
             "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
             "encoding": {"y": {**y, "field": "overall"}},
         },
@@ -621,7 +622,7 @@ def day_axis(first: Any, last: Any) -> Spec:
     }
 
 
-def events_by_day(rows: list[Row], release: Release) -> Spec:
+def events_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each day; dragging over them picks days."""
     data = day_rows(rows)
     x = day_axis(data[0]["day"], data[-1]["end"])
@@ -644,7 +645,7 @@ def events_by_day(rows: list[Row], release: Release) -> Spec:
     )
 
 
-def rates_by_day(rows: list[Row], release: Release) -> Spec:
+def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the control chart of the picked days."""
     data = day_rows(rows)
     x = day_axis("days[0]", "days[1]")
@@ -652,7 +653,7 @@ def rates_by_day(rows: list[Row], release: Release) -> Spec:
     domain = [0, highest(data, "rate", "high")]
     y = {"type": "quantitative", "scale": {"domain": domain, "nice": True}}
     y["axis"] = percent_axis("Violation rate")
-    center = release.rows("violation_control_chart")[0]["center_line"]
+    center = tables.rows("violation_control_chart")[0]["center_line"]
     size = 12 if len(data) > CROWDED_DAYS else 45
     symbol = when("kind", {"outside": "diamond", "partial": "square"}, "circle")
     return layered(
@@ -693,7 +694,7 @@ def rates_by_day(rows: list[Row], release: Release) -> Spec:
     )
 
 
-def users(rows: list[Row], release: Release) -> Spec:
+def users(rows: list[Row], tables: Tables) -> Spec:
     """Draw users by mean session duration, violation rate, age and number of events."""
     data = [
         {
@@ -737,7 +738,7 @@ def users(rows: list[Row], release: Release) -> Spec:
     )
 
 
-def correlations(rows: list[Row], release: Release) -> Spec:
+def correlations(rows: list[Row], tables: Tables) -> Spec:
     """Draw the correlation of each pair of metrics as a grid."""
     order = list(METRICS)
     data = []
