@@ -18,12 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import statsmodels.api as sm
+from conftest import PROJECT
 from scipy import stats
 
 from ott import cli
 from ott.events import generator as generate
 
-OTT = Path(__file__).parent.parent / "scripts" / "ott"
+OTT = PROJECT / "scripts" / "ott"
 
 SEED_SHA256 = "44babfc27ef19d127e339028ad292b3530a5e2b24161860e18fab0bf48ccefff"
 AS_OF = datetime(2026, 1, 31)

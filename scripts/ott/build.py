@@ -89,30 +89,28 @@ def _served() -> str | None:
 def summary() -> list[str]:
     """Return what the release that is served holds, in a few lines, and what to look at next."""
     from ott.catalog import SCHEMA, Release
-    from ott.releases import release_folder
+    from ott.releases import CURRENT, DATABASE, release_folder
 
     with Release(release_folder()) as release:
         figures = {
             row["metric"]: row["value_number"]
             for row in release.query(f"from {SCHEMA}.compliance_summary")
         }
-        differing = release.query(
-            f"select finding from {SCHEMA}.key_findings"
-            " where verdict = 'differs' order by display_order"
+        judged = release.query(
+            f"select finding, verdict from {SCHEMA}.key_findings"
+            " where verdict is not null order by display_order"
         )
-        (judged,) = release.query(f"select count(verdict) as findings from {SCHEMA}.key_findings")
-        file = release.file
     rate = figures["violation_rate"]
+    violations = "" if rate is None else f", {100 * rate:.1f} % of them violations"
+    differing = [row["finding"] for row in judged if row["verdict"] == "differs"]
+    file = os.path.relpath(release_folder() / CURRENT / DATABASE)
     return [
         "",
-        f"{figures['total_events']:,.0f} events"
-        + ("" if rate is None else f", {100 * rate:.1f} % of them violations")
-        + f"; {figures['quarantined_rows']:,.0f} of {figures['raw_rows']:,.0f} raw rows are in"
-        " quarantine.",
-        f"{len(differing)} of {judged['findings']} findings differ from chance:"
-        if differing
-        else f"None of {judged['findings']} findings differs from chance.",
-        *(f"  {row['finding']}" for row in differing),
-        "Next: `.venv/bin/ott query` prints the findings, `make report` draws them,",
-        f"and any SQL client reads {os.path.relpath(file)} (read-only).",
+        f"{figures['total_events']:,.0f} events{violations}; {figures['quarantined_rows']:,.0f} of "
+        f"{figures['raw_rows']:,.0f} raw rows are in quarantine.",
+        f"{len(differing) or 'None'} of {len(judged)} findings claim{'s' * (len(differing) < 2)} a"
+        f" difference beyond chance{':' if differing else '.'}",
+        *(f"  {finding}" for finding in differing),
+        "Next: `.venv/bin/ott query` prints the findings, `make report` draws them in",
+        f"target/compliance_report.html, and any SQL client can read {file}.",
     ]
