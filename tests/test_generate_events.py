@@ -600,7 +600,7 @@ def test_help_explains_scenarios_and_options():
         (["--scenario", "dirty", "--users", "5"], "does not apply to --scenario dirty"),
         (["--scenario", "null", "--defect-rate", "0"], "does not apply to --scenario null"),
         (["--format", "parquet"], "contradicts --output events.csv: end the output in .parquet"),
-        (["--event", "5"], "No such option '--event'. Did you mean '--events'?"),
+        (["--event", "5"], "No such option '--event'. (Did you mean one of: '--events'"),
     ],
 )
 def test_bad_arguments_give_one_line_and_leave_the_output(tmp_path, capsys, arguments, message):

@@ -114,6 +114,7 @@ def test_the_manifest_says_what_was_built_how_and_what_was_checked(built_project
     tests = [r for r in run["results"] if r["unique_id"].split(".")[0] in ("test", "unit_test")]
     assert len(manifest["checks"]["passed"]) == len(tests) > 100
     assert manifest["checks"]["warned"] == []
+    assert manifest["unit_tests"] is True
 
 
 def test_the_manifest_names_the_commit(manifest):
