@@ -8,6 +8,7 @@ else
 BIN := .venv/bin
 endif
 INSTALLED := .venv/installed
+OTT := $(BIN)/ott
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:  ## List the commands
@@ -15,19 +16,22 @@ help:  ## List the commands
 
 $(INSTALLED): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 build")'
+	@echo "Installing what the project needs into .venv: a minute or two, once."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	@touch $@
 
-build: $(INSTALLED)  ## Build and check all tables, and publish them as a release
-	@$(BIN)/python scripts/check_encoding.py seeds/*.csv
-	$(BIN)/python scripts/build.py
+$(OTT): scripts/launcher/ott $(INSTALLED)
+	@cp scripts/launcher/ott scripts/launcher/ott.cmd $(BIN)
 
-report: $(INSTALLED)  ## Write the published tables as charts to target/compliance_report.html
-	$(BIN)/python scripts/report.py
+build: $(OTT)  ## Build and check all tables, and publish them as a release
+	$(OTT) build
 
-superset: $(INSTALLED)  ## Write the Superset dashboard to target/superset_dashboard.zip
-	$(BIN)/python scripts/superset_bundle.py
+report: $(OTT)  ## Write the published tables as charts to target/compliance_report.html
+	$(OTT) report
+
+superset: $(OTT)  ## Write the Superset dashboard to target/superset_dashboard.zip
+	$(OTT) superset
 
 test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among them)
 	$(BIN)/python -m pytest -m "not slow and not spark" --numprocesses=2 --dist=loadfile
@@ -74,14 +78,14 @@ lint: .venv/lint/installed  ## Check style and documentation of SQL, YAML and Py
 	$(LINT)/dbt parse --quiet
 	$(LINT)/dbt-bouncer run
 
-docs: $(INSTALLED)  ## Write the documentation site to target/index.html
+docs: $(INSTALLED)  ## Write the documentation site to target/static_index.html, to open as a file
 	$(BIN)/dbt docs generate --static
 
-seed: $(INSTALLED)  ## Write the synthetic events anew
-	$(BIN)/python scripts/generate_events.py
+seed: $(OTT)  ## Write the synthetic events anew
+	$(OTT) generate
 
-benchmark: $(INSTALLED)  ## Measure against SQL by hand, pandas and polars, to target/benchmark (an hour)
-	$(BIN)/python scripts/benchmark.py
+benchmark: $(OTT)  ## Measure against SQL by hand, pandas and polars, to target/benchmark (an hour)
+	$(OTT) benchmark
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--custom-compile-command 'make lock' --upgrade

@@ -15,10 +15,11 @@ from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
-import publish_plugin
 import pytest
 from dbt.flags import set_flags
 from forked_dbt import run_dbt
+
+from ott import plugin
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
@@ -104,8 +105,7 @@ class Project(BuiltProject):
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
         subprocess.run(
-            [sys.executable, "scripts/generate_events.py", *arguments],
-            cwd=self.root,
+            [sys.executable, self.root / "scripts" / "ott", "generate", *arguments],
             check=True,
             capture_output=True,
         )
@@ -123,10 +123,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OTT_")}
 
 
-def new_plugin(database: Path) -> publish_plugin.Plugin:
+def new_plugin(database: Path) -> plugin.Plugin:
     """The plugin as dbt makes it for a work database."""
     set_flags(SimpleNamespace(PROJECT_DIR=str(PROJECT)))
-    return publish_plugin.Plugin("publish_plugin", {"database": str(database)})
+    return plugin.Plugin("ott.plugin", {"database": str(database)})
 
 
 def copy_to_damage(project: Project, folder: Path) -> Path:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import releases
 from conftest import Project, assert_same, clean_environment
+
+from ott import releases
 
 ODD_NAME = 'it\'s 100 % #1; [a]* ü "q" {b}'
 RUN_IN_PYTHON = """

@@ -5,7 +5,6 @@ import sys
 
 import duckdb
 import pytest
-from conftest import PROJECT
 
 HEADER = (
     "event_id,timestamp,user_id,region,regulation,event_type,status,user_age,"
@@ -126,7 +125,7 @@ def test_file_that_is_not_utf8_is_named_with_line_and_column(project, tmp_path):
     path = tmp_path / "events.csv"
     path.write_bytes(f"{HEADER}\n{ROW}\n".encode() + ROW.replace("EU", "É").encode("latin-1"))
     result = subprocess.run(
-        [sys.executable, "scripts/check_encoding.py", path],
+        [sys.executable, "scripts/ott", "check-encoding", path],
         cwd=project.root,
         capture_output=True,
         text=True,
@@ -139,7 +138,7 @@ def test_utf16_file_is_named(project, tmp_path):
     path = tmp_path / "events.csv"
     path.write_text(f"{HEADER}\n{ROW}\n", encoding="utf-16")
     result = subprocess.run(
-        [sys.executable, "scripts/check_encoding.py", path],
+        [sys.executable, "scripts/ott", "check-encoding", path],
         cwd=project.root,
         capture_output=True,
         text=True,
@@ -148,18 +147,22 @@ def test_utf16_file_is_named(project, tmp_path):
     assert f"{path} is UTF-16, not UTF-8." in result.stderr
 
 
-def test_make_build_checks_the_encoding_before_dbt_runs():
-    commands = subprocess.run(
-        ["make", "--dry-run", "build"], cwd=PROJECT, capture_output=True, text=True, check=True
-    ).stdout
-    assert commands.index("scripts/check_encoding.py seeds/*.csv") < commands.index(
-        "scripts/build.py"
+def test_a_build_checks_the_encoding_before_dbt_runs(new_project):
+    project = new_project("latin")
+    project.events_file.write_bytes(project.events_file.read_bytes() + "É".encode("latin-1"))
+    result = subprocess.run(
+        [sys.executable, project.root / "scripts" / "ott", "build"],
+        capture_output=True,
+        text=True,
     )
+    assert result.returncode == 1
+    assert "seeds/raw_compliance_events.csv is not UTF-8: line 5002, column 1" in result.stderr
+    assert result.stdout == "" and result.stderr.count("\n") == 1
 
 
 def test_unreadable_file_is_named(project, tmp_path):
     result = subprocess.run(
-        [sys.executable, "scripts/check_encoding.py", tmp_path / "none.csv"],
+        [sys.executable, "scripts/ott", "check-encoding", tmp_path / "none.csv"],
         cwd=project.root,
         capture_output=True,
         text=True,

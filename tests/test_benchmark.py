@@ -15,13 +15,14 @@ from pathlib import Path
 import duckdb
 import psutil
 import pytest
-from benchmark import by_hand, inputs, with_pandas, with_polars
-from benchmark.engines import WITHOUT_TESTS, Bench, steps_of
-from benchmark.measure import measure
-from benchmark.summary import SAMPLE, as_markdown, summarize
 from conftest import PROJECT
 
-SCRIPT = PROJECT / "scripts" / "benchmark.py"
+from ott.lab.benchmark import by_hand, inputs, with_pandas, with_polars
+from ott.lab.benchmark.engines import WITHOUT_TESTS, Bench, steps_of
+from ott.lab.benchmark.measure import measure
+from ott.lab.benchmark.summary import SAMPLE, as_markdown, summarize
+
+OTT = PROJECT / "scripts" / "ott"
 
 # Copies and conflicts at once, rows without an id that are equal, and values at and beyond limits.
 MORE_DEFECTS = """
@@ -202,7 +203,7 @@ def test_an_end_from_outside_leaves_no_process_behind(tmp_path, sent):
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from benchmark.measure import measure
+from ott.lab.benchmark.measure import measure
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 command = ["sh", "-c", "sleep {marker} & sleep {marker}"]
 measure(command, Path(sys.argv[1]), os.environ, Path(sys.argv[1]) / "log")
@@ -342,7 +343,7 @@ def test_one_day_more_is_built_onto_the_days_before(tmp_path):
 def benchmark(*arguments: str | Path) -> subprocess.CompletedProcess:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("OTT_")}
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, OTT, "benchmark", *arguments],
         env=environment,
         capture_output=True,
         text=True,

@@ -6,8 +6,9 @@ import subprocess
 
 import duckdb
 import pytest
-import releases
 from conftest import assert_same
+
+from ott import releases
 
 ALL_TABLES = """
     select table_schema || '.' || table_name

@@ -1,24 +1,21 @@
 """The calibration: it runs the project's own models, and its shares are what they say."""
 
-import importlib
 import json
 import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT
 from statsmodels.stats.proportion import proportion_confint
 
-PROJECT = Path(__file__).parent.parent
-SCRIPT = PROJECT / "scripts" / "calibrate.py"
-sys.path.insert(0, str(SCRIPT.parent))
-calibrate = importlib.import_module("calibrate")
-generator = importlib.import_module("generate_events")
+from ott import OttError, cli
+from ott.events import generator
+from ott.lab import calibrate
 
 TARGETS = (*calibrate.FINDINGS, "key_findings", "compliance_by_date")
 
@@ -168,7 +165,7 @@ def test_result_has_its_parts(result):
 
 def test_report_goes_to_stdout_and_the_result_to_a_file(result, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(calibrate, "calibrate", lambda *arguments: result)
-    calibrate.main(["--output", str(tmp_path / "shares.json")])
+    assert cli.main(["calibrate", "--output", str(tmp_path / "shares.json")]) == 0
     assert json.loads((tmp_path / "shares.json").read_text()) == result
     report = capsys.readouterr().out
     assert "| notebook | runs with any user confirmed | " in report
@@ -287,38 +284,37 @@ def test_expected_differences_are_those_of_the_events():
     ("arguments", "message"),
     [
         (["--runs", "0"], "argument --runs: give a whole number from 1 to 1,000,000, not '0'"),
-        (["--events", "x"], "argument --events: give a whole number from 100 to 1,000,000"),
-        (["--seed", "-1"], "argument --seed: give a whole number from 0 to 4,294,967,295"),
-        (["--workers", "0"], "argument --workers: give a whole number from 1 to 256"),
-        (["--scenarios", "nul"], "argument --scenarios: invalid choice: 'nul'"),
+        (["--events", "x"], "'--events': 'x' is not a valid integer"),
+        (["--seed", "-1"], "'--seed': -1 is not in the range 0<=x<=4294967295"),
+        (["--workers", "0"], "'--workers': 0 is not in the range 1<=x<=256"),
+        (["--scenarios", "nul"], "'--scenarios': 'nul' is not one of 'null', "),
         (["--output", "/no/such/folder/x.json"], "folder /no/such/folder does not exist"),
-        (["--output", "."], ". is a folder: choose another --output"),
-        (["--run", "5"], "unrecognized arguments: --run 5"),
+        (["--output", "."], "'--output': File '.' is a directory"),
+        (["--run", "5"], "No such option '--run'"),
     ],
 )
 def test_bad_values_give_one_line_and_code_2(arguments, message, capsys):
-    with pytest.raises(SystemExit) as stop:
-        calibrate.main(arguments)
-    assert stop.value.code == 2
+    assert cli.main(["calibrate", *arguments]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"calibrate.py: error: {message}")
+    assert error.startswith("ott") and message in error
     assert error.count("\n") == 1
 
 
 def test_failure_of_dbt_is_shown(monkeypatch, capsys):
     def fail(folder):
-        raise RuntimeError("dbt compile failed:\nno such model")
+        raise OttError("dbt compile failed:\nno such model")
 
     monkeypatch.setattr(calibrate, "compile_project", fail)
-    with pytest.raises(SystemExit) as stop:
-        calibrate.main([])
-    assert stop.value.code == 1
+    assert cli.main(["calibrate"]) == 1
     assert capsys.readouterr().err.endswith("dbt compile failed:\nno such model\n")
 
 
 def test_help_tells_the_scenarios_and_defaults():
     result = subprocess.run(
-        [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, PROJECT / "scripts" / "ott", "calibrate", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == 0, result.stderr
     assert all(f"  {name} " in result.stdout for name in calibrate.SCENARIOS)

@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-import releases
 from conftest import clean_environment, install
+
+from ott import releases
 
 CLIENTS = Path(__file__).parent / "clients"
 

@@ -7,11 +7,12 @@ import json
 import math
 from datetime import datetime, timedelta
 
-import calibrate
 import pandas as pd
 import pyarrow as pa
 import pytest
-from generate_events import SCHEMA
+
+from ott.events.generator import SCHEMA
+from ott.lab import calibrate
 
 FIRST_DAY = datetime(2026, 1, 1)
 STATUSES = ("compliant", "violation", "warning")

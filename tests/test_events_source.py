@@ -8,7 +8,8 @@ from datetime import date
 import duckdb
 import pytest
 from conftest import assert_same
-from generate_events import SCHEMA
+
+from ott.events.generator import SCHEMA
 
 COLUMNS = tuple(SCHEMA.names)
 # Types as a data platform would have them.

@@ -4,7 +4,8 @@ import json
 import math
 
 import pytest
-from generate_events import SCHEMA
+
+from ott.events.generator import SCHEMA
 
 FIRST, LAST = -(2**63), 2**63 - 1
 EVENT = {

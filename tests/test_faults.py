@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import publish_plugin
 import pytest
-import releases
-from conftest import BUILD, clean_environment, kill, new_plugin
+from conftest import BUILD, PROJECT, clean_environment, kill, new_plugin
+
+from ott import plugin, releases
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "2"))
 TIMED_PUBLISH_KILLS = 25
@@ -32,7 +32,8 @@ PUBLISHES_WHILE_READING = 20
 PUBLISH = """
 import os, signal, sys
 from pathlib import Path
-import duckdb, releases
+import duckdb
+from ott import releases
 
 work, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
 operations = 0
@@ -114,7 +115,7 @@ def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen
     """Start to publish in a process of its own, and wait until it begins."""
     process = subprocess.Popen(
         [sys.executable, "-c", PUBLISH, work, folder, str(deadly)],
-        env={**clean_environment(), "PYTHONPATH": str(Path(releases.__file__).parent)},
+        env={**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")},
         stdout=subprocess.PIPE,
         start_new_session=True,
         text=True,
@@ -409,14 +410,14 @@ DAMAGE = {
 
 def open_work_database(path: Path) -> None:
     """Let the plugin open a work database as dbt does."""
-    credentials = publish_plugin.DuckDBCredentials(path=str(path))
+    credentials = plugin.DuckDBCredentials(path=str(path))
     new_plugin(path).update_connection_config(credentials, {})
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_work_database_is_told_in_a_sentence(damage, work):
     DAMAGE[damage](work)
-    with pytest.raises(publish_plugin.DbtRuntimeError) as error:
+    with pytest.raises(plugin.DbtRuntimeError) as error:
         open_work_database(work)
     advice = {"a folder": "let OTT_DATABASE_PATH name a file"}.get(damage, f"delete it, and {work}")
     assert advice in str(error.value)
@@ -434,13 +435,13 @@ def test_a_work_database_that_may_not_be_written_is_told(work, small_disk):
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     database = shutil.copy(work, small_disk / "work.duckdb")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(publish_plugin.DbtRuntimeError, match="may not be read and written here"):
+    with pytest.raises(plugin.DbtRuntimeError, match="may not be read and written here"):
         open_work_database(database)
 
 
 def test_settings_that_duckdb_refuses_are_no_damage(work, monkeypatch):
     monkeypatch.setenv("OTT_MEMORY_LIMIT", "plenty")
-    with pytest.raises(publish_plugin.DbtRuntimeError, match="OTT_MEMORY_LIMIT=plenty") as error:
+    with pytest.raises(plugin.DbtRuntimeError, match="OTT_MEMORY_LIMIT=plenty") as error:
         open_work_database(work)
     assert "delete" not in str(error.value)
 
@@ -474,7 +475,7 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
 def build_command(project, **environment: str) -> subprocess.Popen:
     """Start what `make build` runs."""
     return subprocess.Popen(
-        [sys.executable, "scripts/build.py"],
+        [sys.executable, "scripts/ott", "build"],
         cwd=project.root,
         env={**clean_environment(), **environment},
         stdout=subprocess.PIPE,

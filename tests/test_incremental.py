@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 from conftest import BUILD, assert_same, kill
-from generate_events import SCHEMA
+
+from ott.events.generator import SCHEMA
 
 SEQUENCES = int(os.environ.get("OTT_TEST_SEQUENCES", "40"))
 COLUMNS = tuple(SCHEMA.names)

@@ -1,7 +1,6 @@
 """The copy of a release to Postgres, on a server of its own: whole or not at all, always."""
 
 import datetime
-import importlib
 import os
 import re
 import shutil
@@ -23,10 +22,10 @@ import duckdb
 import psycopg
 import pytest
 
-PROJECT = Path(__file__).parent.parent
-SCRIPT = PROJECT / "scripts" / "copy_to_postgres.py"
-sys.path.insert(0, str(SCRIPT.parent))
-copier = importlib.import_module("copy_to_postgres")
+from ott.catalog import Release
+from ott.exports import postgres as copier
+
+OTT = Path(__file__).parent.parent / "scripts" / "ott"
 
 PASSWORD = "correct horse"
 TYPES = {
@@ -162,8 +161,8 @@ def versions(make_file) -> tuple[Path, Path]:
 
 def copy(file: Path, database: Database, user: str = "postgres", patience: float = 60) -> None:
     with (
-        duckdb.connect(file, read_only=True) as source,
-        database.connect(user, application_name="copy_to_postgres") as target,
+        Release(file) as source,
+        database.connect(user, application_name="ott postgres") as target,
     ):
         copier.copy_release(source, target, file.stem, "marts", patience)
 
@@ -171,12 +170,12 @@ def copy(file: Path, database: Database, user: str = "postgres", patience: float
 def start_copy(file: Path, database: Database) -> subprocess.Popen:
     """Start a copy in a process of its own, which can be killed."""
     code = (
-        "import sys; from pathlib import Path; import duckdb, psycopg, copy_to_postgres as copier; "
-        "copier.copy_release(duckdb.connect(sys.argv[1], read_only=True), "
+        "import sys; from pathlib import Path; import psycopg; from ott.catalog import Release; "
+        "from ott.exports import postgres; postgres.copy_release(Release(Path(sys.argv[1])), "
         "psycopg.connect(sys.argv[2]), 'a release', 'marts', 60)"
     )
-    dsn = f"{database.dsn} application_name=copy_to_postgres"
-    return subprocess.Popen([sys.executable, "-c", code, file, dsn], cwd=SCRIPT.parent)
+    dsn = f"{database.dsn} application_name='ott postgres'"
+    return subprocess.Popen([sys.executable, "-c", code, file, dsn], cwd=OTT.parent)
 
 
 def run_script(
@@ -186,7 +185,7 @@ def run_script(
         name: value for name, value in os.environ.items() if not name.startswith(("PG", "OTT_"))
     }
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, OTT, "postgres", *arguments],
         env={**inherited, "OTT_RELEASE_PATH": str(release_folder), **environment},
         capture_output=True,
         text=True,
@@ -212,7 +211,7 @@ def copies_running(database: Database) -> list[tuple]:
     """Processes of the server that work for a copy; those of a killed one take a moment to go."""
     return database.rows(
         "select pid, query from pg_stat_activity "
-        "where application_name = 'copy_to_postgres' and datname = current_database()"
+        "where application_name = 'ott postgres' and datname = current_database()"
     )
 
 
@@ -841,7 +840,7 @@ def waiting_copy(release_file, database) -> Iterator[subprocess.Popen]:
     with database.connect() as reader:
         reader.execute("select from marts.dim_users")
         with subprocess.Popen(
-            [sys.executable, SCRIPT, "--dsn", database.dsn],
+            [sys.executable, OTT, "postgres", "--dsn", database.dsn],
             env={**os.environ, "OTT_RELEASE_PATH": str(folder)},
             stderr=subprocess.PIPE,
             text=True,
@@ -854,7 +853,7 @@ def waiting_copy(release_file, database) -> Iterator[subprocess.Popen]:
 def test_a_server_that_goes_away_is_said(waiting_copy, database):
     database.rows(
         "select pg_terminate_backend(pid) from pg_stat_activity "
-        "where application_name = 'copy_to_postgres' and datname = current_database()"
+        "where application_name = 'ott postgres' and datname = current_database()"
     )
     _, said = waiting_copy.communicate(timeout=60)
     assert waiting_copy.returncode == 1

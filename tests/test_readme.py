@@ -47,9 +47,11 @@ def test_every_connection_string_names_the_release(built_project, release_file):
 
 def test_release_commands_run(built_project):
     section = README.split("## Releases")[1].split("## Your own")[0]
-    for arguments in re.findall(r"scripts/releases.py (list|verify)", section):
+    commands = re.findall(r"^\.venv/bin/ott releases (list|verify)", section, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
         subprocess.run(
-            [sys.executable, "scripts/releases.py", arguments],
+            [sys.executable, "scripts/ott", "releases", command],
             cwd=built_project.root,
             env=clean_environment(),
             check=True,
@@ -65,7 +67,7 @@ def test_analysis_example_runs(own_build):
 
 def test_realistic_example_builds(new_project):
     project = new_project("realistic")
-    (command,) = re.findall(r"^\.venv/bin/python scripts/generate_events.py (.*)$", README, re.M)
+    (command,) = re.findall(r"^\.venv/bin/ott generate (.*)$", README, re.M)
     project.generate_events(*command.split())
     result = project.build()
     assert result.returncode == 0, result.stdout

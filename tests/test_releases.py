@@ -13,14 +13,15 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import releases
-from conftest import new_plugin
+from conftest import PROJECT, new_plugin
+
+from ott import cli, releases
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the command that looks after releases, on a folder."""
     return subprocess.run(
-        [sys.executable, Path(releases.__file__), *arguments],
+        [sys.executable, PROJECT / "scripts" / "ott", "releases", *arguments],
         env={**os.environ, "OTT_RELEASE_PATH": str(folder)},
         capture_output=True,
         text=True,
@@ -113,6 +114,7 @@ def test_the_manifest_says_what_was_built_how_and_what_was_checked(built_project
     tests = [r for r in run["results"] if r["unique_id"].split(".")[0] in ("test", "unit_test")]
     assert len(manifest["checks"]["passed"]) == len(tests) > 100
     assert manifest["checks"]["warned"] == []
+    assert manifest["unit_tests"] is True
 
 
 def test_the_manifest_names_the_commit(manifest):
@@ -394,8 +396,7 @@ def test_a_damaged_manifest_is_told(tmp_path, content, capsys, monkeypatch):
         (tmp_path / name / "manifest.json").write_bytes(manifest.encode("latin-1"))
     (tmp_path / "current").symlink_to("damaged")
     for arguments in (["verify"], ["rollback", "damaged"], ["list"]):
-        monkeypatch.setattr(sys, "argv", ["releases.py", *arguments])
-        code = releases.main()
+        code = cli.main(["releases", *arguments])
         shown = capsys.readouterr()
         assert code == (arguments != ["list"])
         assert re.search(

@@ -6,7 +6,8 @@ import re
 
 import duckdb
 import pytest
-import source
+
+from ott import source
 
 COLUMNS = ["a", "b"]
 

@@ -466,7 +466,7 @@ def cluster(new_project):
     """A cluster of two workers that is stopped whatever happens: its project, and its port."""
     project = new_project("cluster")
     master_port, thrift_port = free_ports(2)
-    script = ("python", "scripts/spark_cluster.py")
+    script = ("python", "scripts/ott", "spark-cluster")
     try:
         result = run(
             project, *script, "start", "--memory", "1g",
@@ -500,7 +500,7 @@ def listening_addresses(folder: Path) -> set[str]:
 
 def test_cluster_builds_and_answers(cluster, built_project):
     project, port = cluster
-    assert "runs" in run(project, "python", "scripts/spark_cluster.py", "status").stdout
+    assert "runs" in run(project, "python", "scripts/ott", "spark-cluster", "status").stdout
     result = build(project, target="spark_thrift", OTT_SPARK_PORT=port)
     assert result.returncode == 0, result.stdout
     query = "select region, events, violation_events from marts.compliance_by_region order by 1"
@@ -518,7 +518,7 @@ def test_cluster_cannot_be_reached_from_other_machines(cluster):
 
 
 def test_cluster_says_what_is_missing(new_project, tmp_path):
-    script = ("python", "scripts/spark_cluster.py")
+    script = ("python", "scripts/ott", "spark-cluster")
     project = new_project("nothing")
     without_java = run(project, *script, "start", JAVA_HOME=str(tmp_path))
     assert without_java.returncode == 1

@@ -24,7 +24,8 @@ import duckdb
 import pytest
 import yaml
 from conftest import PROJECT, clean_environment
-from superset_bundle import CHARTS, RELEASE_FILE, SCHEMA, Chart
+
+from ott.exports.superset import CHARTS, RELEASE_FILE, SCHEMA, Chart
 
 ADMIN, PASSWORD = "admin", secrets.token_urlsafe(16)
 # Superset's pages would load a picture that reports their use to others.
@@ -83,7 +84,7 @@ def releases(release_file, tmp_path_factory) -> Releases:
 
 def write_bundle(releases: Path, *arguments: Any) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, PROJECT / "scripts" / "superset_bundle.py", *map(str, arguments)],
+        [sys.executable, PROJECT / "scripts" / "ott", "superset", *map(str, arguments)],
         env={**clean_environment(), "OTT_RELEASE_PATH": str(releases)},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-{#- What `scripts/source.py` says of the files of events: a mapping with `query`, what they are selected
+{#- What `scripts/ott/source.py` says of the files of events: a mapping with `query`, what they are selected
     from, and `rows`, their number as counted when they were last `checked`. Stops the run with a
     sentence when they cannot be read. -#}
 {% macro event_files(path, checked=false) %}

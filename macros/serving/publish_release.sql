@@ -83,12 +83,7 @@
 {% macro reason_not_to_publish(results) %}
     {%- set failed = results | selectattr('status', 'in', ['fail', 'error']) | list -%}
     {%- set skipped = results | selectattr('status', 'in', ['skipped', 'partial success']) | list -%}
-    {%- set options = [] -%}
-    {%- for option in [
-        'select', 'exclude', 'selector', 'resource_types', 'exclude_resource_types', 'empty', 'sample'
-    ] if invocation_args_dict.get(option) -%}
-        {%- do options.append('--' ~ option | replace('_', '-')) -%}
-    {%- endfor -%}
+    {%- set options = selection_options() -%}
     {%- set took_part = results | map(attribute='node.unique_id') | list -%}
     {%- set left_out = graph.nodes.values()
         | selectattr('resource_type', 'in', ['seed', 'model', 'test'])
@@ -110,6 +105,17 @@
     {%- endif -%}
 {% endmacro %}
 
+{#- The options of the command that leave out a part of the project, or of its rows. -#}
+{% macro selection_options() %}
+    {%- set options = [] -%}
+    {%- for option in [
+        'select', 'exclude', 'selector', 'resource_types', 'exclude_resource_types', 'empty', 'sample'
+    ] if invocation_args_dict.get(option) -%}
+        {%- do options.append('--' ~ option | replace('_', '-')) -%}
+    {%- endfor -%}
+    {{- return(options) -}}
+{% endmacro %}
+
 {#- Names of the public models, without the row-level ones if `publish_row_level_marts` is false. -#}
 {% macro published_marts() %}
     {%- set marts = [] -%}
@@ -127,6 +133,7 @@
     {%- for result in results if result.node.resource_type in ['test', 'unit_test'] -%}
         {%- do checks['warned' if result.status == 'warn' else 'passed'].append(result.node.name) -%}
     {%- endfor -%}
+    {%- set unit_tests = results | selectattr('node.resource_type', 'equalto', 'unit_test') | list -%}
     {#- Values of vars may be secret, and the command has lost the quotes that end them. -#}
     {%- set command = modules.re.sub(
         '(?s)--vars.*', '--vars ...', invocation_args_dict.get('invocation_command') or ''
@@ -140,5 +147,6 @@
             'vars': invocation_args_dict.get('vars', {}) | map('string') | list,
         },
         'checks': checks,
+        'unit_tests': unit_tests | length > 0 and not selection_options(),
     }) -}}
 {% endmacro %}

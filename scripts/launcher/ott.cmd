@@ -1,0 +1,1 @@
+@"%~dp0python" "%~dp0..\..\scripts\ott" %*

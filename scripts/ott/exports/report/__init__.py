@@ -1,0 +1,1 @@
+"""The report: from the marts to one HTML page."""

@@ -1,0 +1,211 @@
+"""The report: what the template shows, and the file that it makes."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ott.catalog import Release, Row
+from ott.exports.report import words
+from ott.exports.report.contents import CHARTS, SECTIONS, Chart
+from ott.exports.report.drawing import CONFIG, Spec
+from ott.exports.report.tables import Tables
+from ott.exports.report.words import COLUMNS, count
+from ott.files import whole_file
+from ott.releases import ReleaseError
+
+HERE = Path(__file__).parent
+
+# Columns of names that a description of a chart can list with their values.
+MEMBERS = {
+    *("status", "region", "regulation", "event_type", "data_shared", "concurrent_streams"),
+    "risk_tier",
+}
+# What a chart says when its table has more rows than it shows.
+LEFT_OUT = {
+    "dim_users": " Shown are {shown} of {all} users: confirmed ones first, then others picked at "
+    "random, so rare outliers may be absent.",
+    "compliance_by_date": " Shown are the last {shown} of {all} days.",
+}
+# What stands in place of a chart of single users where the report is to name none.
+HIDDEN = "Single users are left out of this report."
+# The key findings: first what the data supports, then what it does not.
+FINDINGS = {
+    "What differs": {"differs"},
+    "No evidence of a difference": {"no_evidence", "too_few"},
+    "About the data": {None},
+}
+HEADLINES = (
+    *("total_events", "unique_users", "compliant_rate", "warning_rate", "violation_rate"),
+    "average_session_duration_minutes",
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the rows of its table; `spec` is its Vega-Lite specification if it is drawn."""
+
+    chart: Chart
+    rows: list[Row]
+    note: str
+    spec: Spec | None
+    description: str
+    empty: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """Code for an inline script."""
+
+    text: str
+
+    @property
+    def source(self) -> str:
+        """How a content security policy allows it."""
+        return f"'sha256-{b64encode(sha256(self.text.encode()).digest()).decode()}'"
+
+
+def kind_of_cell(column: str, value: Any, text: str) -> str:
+    """Return the classes of a value in a table."""
+    kinds = {
+        "long": len(text) > 44,
+        f"verdict-{words.text(value)}": column == "verdict",
+        "number": isinstance(value, int | float) and not isinstance(value, bool),
+    }
+    return " ".join(kind for kind, applies in kinds.items() if applies)
+
+
+def description(chart: Chart, rows: Sequence[Row]) -> str:
+    """Return what the chart shows, for those who do not see it."""
+    about = f"{chart.title}. {chart.note}"
+    name, measure = chart.columns[0], chart.columns[1]
+    if "violation_rate" in chart.columns:
+        measure = "violation_rate"
+    if len(rows) > 12 or {"region", "regulation"} <= {*chart.columns} or name not in MEMBERS:
+        return f"{about} The table below holds the numbers."
+    values = [f"{COLUMNS[name][1](row[name])} {COLUMNS[measure][1](row[measure])}" for row in rows]
+    return f"{about} {COLUMNS[measure][0]}: {', '.join(values)}."
+
+
+def figure(chart: Chart, tables: Tables) -> Figure:
+    """Return a chart and its table as the page shows them."""
+    rows = tables.rows(chart.table)
+    note = chart.note
+    if rows and chart.table in LEFT_OUT and tables.release.size(chart.table) > len(rows):
+        note += LEFT_OUT[chart.table].format(
+            shown=count(len(rows)), all=count(tables.release.size(chart.table))
+        )
+    drawn = [row for row in rows if chart.drawn(row)] if chart.draw else []
+    has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
+    return Figure(
+        chart=chart,
+        rows=rows,
+        note=note,
+        spec=chart.draw(drawn, tables) if drawn and has_events else None,
+        description=description(chart, drawn),
+        empty=HIDDEN if chart.table in tables.hidden else chart.empty,
+    )
+
+
+def findings(tables: Tables) -> list[tuple[str, list[list[Row]]]]:
+    """Return the key findings by heading; those about one topic stay together under its first."""
+    topics = [
+        list(rows) for _, rows in groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
+    ]
+    chosen = {
+        title: [topic for topic in topics if topic[0]["verdict"] in verdicts]
+        for title, verdicts in FINDINGS.items()
+    }
+    return [
+        (title, shown) for title, shown in chosen.items() if shown or "differs" in FINDINGS[title]
+    ]
+
+
+def css(tables: Tables) -> str:
+    """Return the style of the page, with the colour of each status as a variable.
+
+    Raises ReleaseError when a colour is no hex colour, since it would be written into CSS.
+    """
+    lines = []
+    for row in tables.rows("compliance_by_status"):
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(row["color"])):
+            raise ReleaseError(f"{row['color']} is no colour of the form #RRGGBB.")
+        lines.append(f"--status-{row['status']}: {row['color']};")
+    return f":root {{ {' '.join(lines)} }}" + (HERE / "page.css").read_text("utf-8")
+
+
+def page(tables: Tables) -> str:
+    """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
+    tables.release.require((chart.table, column) for chart in CHARTS for column in chart.columns)
+    figures = [figure(chart, tables) for chart in CHARTS]
+    first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
+    manifest = tables.release.manifest
+    made = [
+        f"{label} {manifest[key]}"
+        for key, label in (
+            ("release", "Release"),
+            ("created_at", "created"),
+            ("git_commit", "from commit"),
+        )
+        if manifest.get(key)
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment.get_template("page.html.jinja").render(
+        period=f"{first} to {last} (UTC)" if first else "no events",
+        css=css(tables),
+        findings=findings(tables),
+        headlines=HEADLINES,
+        summary=tables.summary,
+        sections=[
+            (section, [shown for shown in figures if shown.chart.section == section.key])
+            for section in SECTIONS
+        ],
+        associations=tables.rows("violation_associations"),
+        statuses=tables.rows("compliance_by_status"),
+        regions=tables.rows("compliance_by_region"),
+        days=tables.rows("compliance_by_date"),
+        made=", ".join(made) + "." if made else "",
+        specs={
+            "config": CONFIG,
+            "charts": {shown.chart.key: shown.spec for shown in figures if shown.spec},
+        },
+        runtime=Script(
+            "(() => {" + vl_convert.javascript_bundle().replace("</script", "<\\/script") + "})();"
+        ),
+        code=Script((HERE / "page.js").read_text("utf-8")),
+        columns=COLUMNS,
+        words=words,
+        kind_of_cell=kind_of_cell,
+    )
+
+
+def write_report(where: Path, output: Path, with_users: bool = False) -> None:
+    """Write the report of a release to a file, which is left as it was when anything fails.
+
+    It names single users only `with_users`.
+
+    Raises ReleaseError when the release is missing or incomplete, or the file cannot be written.
+    """
+    with Release(where) as release:
+        content = page(Tables(release, with_users))
+    try:
+        with whole_file(output) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ReleaseError(f"{output} cannot be written: {error.strerror}.") from error

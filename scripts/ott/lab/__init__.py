@@ -1,0 +1,1 @@
+"""How fast the project is, and whether its statistics keep what they promise."""

@@ -1,0 +1,1 @@
+"""The benchmark: its inputs, the engines, and the figures by other means."""

@@ -1,0 +1,224 @@
+"""What is measured: the commands, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ott.lab.benchmark.inputs import Input
+from ott.lab.benchmark.measure import Measured, measure
+from ott.lab.benchmark.reference import PROJECT
+
+DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
+WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+
+# The engines as the command line names them.
+ENGINES = {
+    "dbt": "(a) `dbt build` with all tests, and publishing",
+    "dbt-no-tests": "(b) `dbt build` without tests, which publishes nothing",
+    "sql": "(c) DuckDB, SQL written by hand",
+    "pandas": "(d) pandas with pyarrow",
+    "polars": "(e) polars",
+    "spark": "(f) `dbt build` on Spark, local[2], without tests",
+    "increment": "one day more, after (a) and (b)",
+}
+# What is run, in this order within a round.
+STEPS = {
+    "parse-anew": "`dbt parse`, nothing parsed before",
+    "parse": "`dbt parse`, nothing changed",
+    "dbt": ENGINES["dbt"],
+    "dbt-unchanged": "(a) again, nothing changed",
+    "dbt-one-day": "(a) again, one day more",
+    "dbt-no-tests": ENGINES["dbt-no-tests"],
+    "dbt-no-tests-unchanged": "(b) again, nothing changed",
+    "dbt-no-tests-one-day": "(b) again, one day more",
+    "sql": ENGINES["sql"],
+    "pandas": ENGINES["pandas"],
+    "polars": ENGINES["polars"],
+    "spark": ENGINES["spark"],
+}
+START_UP = ("parse-anew", "parse")
+# The caller's choice, which Spark needs for many events.
+SPARK_MEMORY = "OTT_SPARK_MEMORY"
+PUBLISHING_HOOK = "on-run-end-0"
+
+
+def steps_of(engines: Sequence[str]) -> list[str]:
+    """Return the steps that engines take on every input; start-up apart."""
+    steps = {step for step in STEPS if step in engines}
+    if "increment" in engines:
+        if not steps & {"dbt", "dbt-no-tests"}:
+            steps.add("dbt-no-tests")
+        for build in steps & {"dbt", "dbt-no-tests"}:
+            steps |= {f"{build}-unchanged", f"{build}-one-day"}
+    return [step for step in STEPS if step in steps]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step took; `details` hold what dbt says of its nodes, `problem` how it failed."""
+
+    command: list[str]
+    measured: Measured
+    details: dict[str, object]
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder in which the steps run, each in a folder of its own.
+
+    `memory_limit` is DuckDB's, such as 4GB; None leaves it what it is. Without
+    `publishes_row_level`, releases lack the tables with a row an event or a user.
+    """
+
+    folder: Path
+    memory_limit: str | None = None
+    publishes_row_level: bool = True
+    spark_dbt: str | None = None
+
+    def run(self, step: str, events: Input, is_sample: bool) -> Result:
+        """Run a step; incremental ones go on from where the last full build ended."""
+        build = step.removesuffix("-unchanged").removesuffix("-one-day")
+        own = self.folder / ("dbt" if step in START_UP else build)
+        own.mkdir(parents=True, exist_ok=True)
+        if step in START_UP:
+            self._feed(own, events, is_sample)
+            options = ("--no-partial-parse",) if step == "parse-anew" else ()
+            return self._dbt(step, own, "parse", *options)
+        if step.endswith("-one-day"):
+            _link(events.next_day(is_sample), own / "events")
+        elif not step.endswith("-unchanged"):
+            self._feed(own, events, is_sample)
+            for left in _outputs(own):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if build == "dbt":
+            return self._dbt(step, own, "build")
+        if build == "dbt-no-tests":
+            return self._dbt(step, own, "build", *WITHOUT_TESTS)
+        if build == "spark":
+            return self._dbt(step, own, "build", "--target", "spark", *WITHOUT_TESTS)
+        return self._script(step, own)
+
+    def _feed(self, own: Path, events: Input, is_sample: bool) -> None:
+        """Lay the files of the days out; always in one place, as dbt parses anew for another."""
+        shutil.rmtree(own / "events", ignore_errors=True)
+        (own / "events").mkdir()
+        for file in events.days(is_sample):
+            _link(file, own / "events")
+
+    def _script(self, step: str, own: Path) -> Result:
+        module = {"sql": "by_hand", "pandas": "with_pandas", "polars": "with_polars"}[step]
+        output = own / ("by_hand.duckdb" if step == "sql" else "tables")
+        command = [
+            sys.executable,
+            "-m",
+            f"ott.lab.benchmark.{module}",
+            str(own / "events" / "*.parquet"),
+            str(output),
+        ]
+        if step == "sql" and self.memory_limit:
+            command += ["--memory-limit", self.memory_limit]
+        environment = {**_environment(), "PYTHONPATH": str(PROJECT / "scripts")}
+        log = own / f"{step}.log"
+        measured = measure(command, own, environment, log)
+        size = sum(file.stat().st_size for file in _files(output)) if measured.exit_code == 0 else 0
+        return Result(command, measured, {"output_bytes": size}, _problem(measured, log))
+
+    def _dbt(self, step: str, own: Path, command: str, *options: str) -> Result:
+        chosen = {"events_source": str(own / "events" / "*.parquet")}
+        if not self.publishes_row_level:
+            chosen["publish_row_level_marts"] = False
+        dbt = [str(self.spark_dbt if step == "spark" else DBT), "--no-use-colors"]
+        settings = [
+            *("--vars", json.dumps(chosen)),
+            *("--target-path", str(own / "target"), "--log-path", str(own / "logs")),
+        ]
+        whole = [*dbt, command, *options, *settings]
+        environment = {
+            **_environment(),
+            "OTT_DATABASE_PATH": str(own / "build.duckdb"),
+            "OTT_RELEASE_PATH": str(own / "release"),
+            "OTT_TEMP_PATH": str(own / "temporary"),
+            "OTT_SPARK_WAREHOUSE": str(own / "warehouse"),
+        }
+        if self.memory_limit:
+            environment["OTT_MEMORY_LIMIT"] = self.memory_limit
+        results = own / "target" / "run_results.json"
+        results.unlink(missing_ok=True)
+        log = own / f"{step}.log"
+        if command != "parse" and not (own / "target" / "partial_parse.msgpack").exists():
+            # Every build finds the project parsed; what parsing costs is a step of its own.
+            target = ("--target", "spark") if step == "spark" else ()
+            measure([*dbt, "parse", *target, *settings], PROJECT, environment, log)
+        measured = measure(whole, PROJECT, environment, log)
+        details: dict[str, object] = {}
+        if results.exists():
+            details = _details(results)
+        if measured.exit_code == 0 and step.startswith("dbt"):
+            details["output_bytes"] = (own / "build.duckdb").stat().st_size
+            details["is_published"] = (own / "release" / "current").exists()
+        return Result(whole, measured, details, _problem(measured, log))
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without the settings of the caller's own database."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name == SPARK_MEMORY or not name.startswith("OTT_")
+    }
+
+
+def _link(file: Path, folder: Path) -> None:
+    """Give a file a second name in a folder; a copy where the file system has none."""
+    try:
+        os.link(file, folder / file.name)
+    except OSError:
+        shutil.copy2(file, folder)
+
+
+def _outputs(own: Path) -> Iterator[Path]:
+    """Yield what a build left, but what dbt parsed."""
+    for name in ("release", "temporary", "warehouse", "tables"):
+        if (own / name).exists():
+            yield own / name
+    yield from own.glob("*.duckdb*")
+
+
+def _files(output: Path) -> Iterator[Path]:
+    yield from [output] if output.is_file() else output.rglob("*.parquet")
+
+
+def _problem(measured: Measured, log: Path) -> str | None:
+    if measured.exit_code == 0:
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return f"exit code {measured.exit_code}: " + "\n".join(lines[-15:])
+
+
+def _details(results: Path) -> dict[str, object]:
+    """Return the times in seconds that dbt took for nodes, tests and publishing."""
+    rows = json.loads(results.read_text(encoding="utf-8"))["results"]
+    nodes = [row for row in rows if not row["unique_id"].startswith("operation.")]
+    seconds = {row["unique_id"]: row["execution_time"] for row in rows}
+
+    def sum_of(*kinds: str) -> float:
+        return sum(time for name, time in seconds.items() if name.split(".")[0] in kinds)
+
+    slowest = sorted(seconds, key=seconds.get, reverse=True)[:8]
+    return {
+        "nodes": len(nodes),
+        "node_seconds": sum(row["execution_time"] for row in nodes),
+        "model_seconds": sum_of("model", "seed"),
+        "test_seconds": sum_of("test", "unit_test"),
+        "publishing_seconds": sum(
+            time for name, time in seconds.items() if name.endswith(PUBLISHING_HOOK)
+        ),
+        "slowest": {name: seconds[name] for name in slowest},
+    }

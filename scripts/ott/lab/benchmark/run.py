@@ -1,0 +1,232 @@
+"""Measure this project against SQL written by hand, pandas, polars and Spark on the same events.
+
+A round runs each step once; what is measured is that of the whole process tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from ott import PROJECT, OttError, WrongArgumentsError
+from ott.files import whole_file
+from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
+from ott.lab.benchmark.inputs import Input, prepare
+from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
+
+DEFAULT_OUTPUT = PROJECT / "target" / "benchmark"
+PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
+SPARK_VARIABLE = "OTT_BENCHMARK_SPARK_DBT"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure: numbers of events, rounds, days of events, and where to write.
+
+    `memory_limit` is DuckDB's, such as 4GB; `spark_dbt` is the dbt of an environment with Spark.
+    """
+
+    sizes: list[int]
+    engines: list[str]
+    repeat: int
+    days: int
+    seed: int
+    memory_limit: str | None
+    no_row_level_release: bool
+    spark_dbt: str | None
+    output: Path
+
+
+# --- what it ran on ------------------------------------------------------------------------------
+
+
+def machine() -> dict[str, object]:
+    """Return what the times hang on besides the code."""
+    versions = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "processor": _processor(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "versions": versions,
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        return f"{commit} with changes" if git("status", "--porcelain") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+# --- running it all ------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Tell on stderr what is going on, with the time."""
+    print(f"{datetime.now():%H:%M:%S}  {text}", file=sys.stderr, flush=True)
+
+
+def plan(
+    inputs: list[Input], steps: list[str], repeat: int
+) -> Iterator[tuple[int, int, str, Input]]:
+    """Yield round, size, step and input of every run, alternating between the steps.
+
+    A round begins with start-up and next to no events.
+    """
+    for number in range(1, repeat + 1):
+        if any(step.startswith("dbt") for step in steps):
+            for step in START_UP:
+                yield number, SAMPLE, step, inputs[0]
+        for events in (SAMPLE, *(chosen.events for chosen in inputs)):
+            chosen = next((one for one in inputs if one.events == events), inputs[0])
+            for step in steps:
+                yield number, events, step, chosen
+
+
+def run_all(options: Options, result: dict) -> None:
+    """Run everything, adding each run to the result, which is written after each."""
+    inputs = [
+        prepare(options.output / "inputs", events, options.seed, options.days, say)
+        for events in options.sizes
+    ]
+    result["inputs"] = {
+        str(one.events): {
+            "rows": one.rows,
+            "next_rows": one.next_rows,
+            "users": one.users,
+            "bytes": one.bytes,
+        }
+        for one in inputs
+    }
+    bench = Bench(
+        options.output / "work",
+        options.memory_limit,
+        not options.no_row_level_release,
+        options.spark_dbt,
+    )
+    runs = list(plan(inputs, steps_of(options.engines), options.repeat))
+    for place, (number, events, step, chosen) in enumerate(runs, start=1):
+        size = f"{size_text(events)} events" if events else "next to no events"
+        about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
+        say(f"{about} ...")
+        found = bench.run(step, chosen, is_sample=events == SAMPLE)
+        result["runs"].append(
+            {
+                "step": step,
+                "events": events,
+                "round": number,
+                "command": [_shown(word) for word in found.command],
+                "seconds": found.measured.seconds,
+                "peak_bytes": found.measured.peak_bytes,
+                "memory_limit": options.memory_limit,
+                "details": found.details,
+                "problem": found.problem,
+            }
+        )
+        outcome = f"{found.measured.seconds:.1f} s, {found.measured.peak_bytes / 1e9:.2f} GB"
+        say(f"{about}: {outcome}" + (f"\n{found.problem}" if found.problem else ""))
+        write(options.output, result)
+
+
+def _shown(word: str) -> str:
+    """Return a word of a command without the folders that this project lies in."""
+    return str(word).replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
+
+
+def write(folder: Path, result: dict) -> None:
+    """Write what is known so far as JSON and Markdown; each file is whole at any moment."""
+    result["summary"] = summarize(result)
+    for name, text in (
+        ("benchmark.json", json.dumps(result, indent=2) + "\n"),
+        ("benchmark.md", as_markdown(result)),
+    ):
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def benchmark(options: Options) -> bool:
+    """Measure, print what was found, and return whether every measured command ended well.
+
+    Raises WrongArgumentsError when an engine lacks what it needs or nothing can be written to the
+    folder. What was measured before an error or Ctrl-C is kept.
+    """
+    if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
+        raise WrongArgumentsError(
+            "the engine spark needs --spark-dbt, the dbt executable of an environment with "
+            f"dbt-spark (or ${SPARK_VARIABLE}); "
+            + (f"there is none at {options.spark_dbt}" if options.spark_dbt else "none is given")
+        )
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongArgumentsError(f"{options.output} cannot be made: {error.strerror}") from None
+    started = time.monotonic()
+    arguments = asdict(options)
+    result = {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "arguments": {
+            name: arguments[name]
+            for name in (
+                "engines",
+                "repeat",
+                "days",
+                "seed",
+                "memory_limit",
+                "no_row_level_release",
+            )
+        },
+        "sizes": options.sizes,
+        "steps": STEPS,
+        "machine": machine(),
+        "inputs": {},
+        "runs": [],
+    }
+    try:
+        run_all(options, result)
+    except KeyboardInterrupt:
+        say("kept what was measured" if result["runs"] else "nothing was measured")
+        raise
+    except RuntimeError as error:
+        raise OttError(str(error)) from error
+    finally:
+        # Databases of this size would fill the disk.
+        shutil.rmtree(options.output / "work", ignore_errors=True)
+    print(as_markdown(result))
+    say(f"took {(time.monotonic() - started) / 60:.1f} minutes, see {options.output}")
+    return not any(run["problem"] for run in result["runs"])

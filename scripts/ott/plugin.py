@@ -1,0 +1,206 @@
+"""dbt-duckdb plugin: what macros cannot do - find the project's folder, read files, publish."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
+from dbt_common.exceptions import DbtRuntimeError
+
+from ott import PROJECT, releases, source
+
+# Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
+# memory, all its cores, a folder beside the database, 90 % of the disk that is free there.
+RESOURCES = {
+    "OTT_MEMORY_LIMIT": "memory_limit",
+    "OTT_CPU_THREADS": "threads",
+    "OTT_TEMP_PATH": "temp_directory",
+    "OTT_TEMP_LIMIT": "max_temp_directory_size",
+}
+# What dbt neither escapes nor keeps in the name of a database.
+UNNAMEABLE = set("\"'#;:?")
+
+
+def lock_holder(error: duckdb.Error) -> str | None:
+    """The process that keeps a database from being opened; none if that is not the reason."""
+    holder = re.search(r"Conflicting lock is held in (.*?)\.? See", str(error))
+    return holder and holder[1]
+
+
+def require_own_project() -> None:
+    """Stop dbt when it builds another project than the one that this file belongs to.
+
+    Python may have found this file elsewhere, or keep it from a build of another folder.
+    """
+    project = Path(get_flags().PROJECT_DIR).resolve()
+    if project != PROJECT:
+        raise DbtRuntimeError(
+            f"{project} was to be built with the scripts of {PROJECT}, into the database there;"
+            " nothing was changed. Give --project-dir and --profiles-dir the same folder, take"
+            " other projects out of PYTHONPATH, and build each project in a process of its own."
+        )
+
+
+def why_not_open(path: str, error: duckdb.Error) -> str:
+    """Say why the work database cannot be opened, and what to do."""
+    reason = str(error).splitlines()[0].rstrip()
+    if holder := lock_holder(error):
+        return (
+            f"{path} is in use by {holder}: wait for that build, or close that client"
+            " (clients read release/current/ott_compliance.duckdb); nothing was changed."
+        )
+    if Path(path).is_dir():
+        return (
+            f"{path} is a folder, where the work database belongs: move it away, or let"
+            " OTT_DATABASE_PATH name a file; nothing was changed."
+        )
+    if "Permission denied" in reason or "Read-only file system" in reason:
+        return (
+            f"{path} may not be read and written here ({reason}): get the right to, or let"
+            " OTT_DATABASE_PATH name another file; nothing was changed."
+        )
+    # Whatever else keeps DuckDB from reading a file: cut short, overwritten, none of its own.
+    damage = duckdb.IOException | duckdb.SerializationException | duckdb.FatalException
+    if Path(path).is_file() and isinstance(error, damage) and "No space left" not in reason:
+        return (
+            f"{path} cannot be read as a database ({reason}): delete it, and {path}.wal if there is"
+            " one, and build again, which makes it anew; releases are not touched."
+        )
+    bounds = [f"{name}={os.environ[name]}" for name in RESOURCES if os.environ.get(name)]
+    return reason + (f" (with {', '.join(bounds)})" if bounds else "")
+
+
+class Plugin(BasePlugin):
+    """Registers SQL functions for macros, which know no folder and cannot catch errors.
+
+    `project_folder()` is where relative paths begin, wherever dbt runs.
+
+    `attach_read_only(database, name)` attaches a database unless it is there already, and answers
+    with what is wrong with it, or nothing.
+
+    `event_files(request)` takes JSON text with the `path` of files of events and the `columns` to
+    read of them, `checked` to read them all and count their rows first, and `is_seed` for the seed.
+    The answer is JSON text as well: the `query` to select from and `rows`, or a `problem`.
+
+    `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
+    nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
+    DuckDB's to one before, so that it calls the function in the caller's thread. The answer is JSON
+    text as well: the `release` and its size in `bytes`, or an `error`; and what is `served` now,
+    null for nothing.
+    """
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Take the path of the work database."""
+        self.database = plugin_config["database"]
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Say where the database is, bound what DuckDB uses, and try to open it.
+
+        dbt itself ends with a traceback when that fails.
+        """
+        require_own_project()
+        path = PROJECT / self.database
+        if unnameable := set(path.name) & UNNAMEABLE:
+            raise DbtRuntimeError(
+                f"The work database cannot be called {path.name}: dbt names it in SQL by its file,"
+                f" and not with {' '.join(sorted(unnameable))}. Rename the file in"
+                " OTT_DATABASE_PATH; its folders may have any name."
+            )
+        creds.path = str(path)
+        for variable, option in RESOURCES.items():
+            if os.environ.get(variable):
+                config[option] = os.environ[variable]
+        if "temp_directory" in config:
+            config["temp_directory"] = str(PROJECT / config["temp_directory"])
+        try:
+            duckdb.connect(creds.path, config=config).close()
+        except duckdb.Error as error:
+            raise DbtRuntimeError(why_not_open(creds.path, error)) from None
+
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Look at each connection, as dbt keeps the first one for later runs in its process."""
+        require_own_project()
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Add the functions to a connection."""
+        if os.environ.get("OTT_TEMP_LIMIT"):
+            # DuckDB shows the limit that it was opened with, but keeps to its default.
+            conn.execute(f"set max_temp_directory_size = '{os.environ['OTT_TEMP_LIMIT']}'")
+
+        def attach_read_only(database: str, name: str) -> str:
+            # Others are those of DuckDB, as of object stores.
+            path = database if ":" in database else str(PROJECT / database)
+            try:
+                with conn.cursor() as cursor:
+                    cursor.execute(
+                        f"attach if not exists {releases.text(path)} as {name} (read_only)"
+                    )
+            except duckdb.Error as error:
+                holder = lock_holder(error)
+                if holder is None:
+                    return f"cannot be opened: {str(error).splitlines()[0]}"
+                return (
+                    f"is in use by {holder}, and DuckDB reads no database that another program"
+                    " may write to. Close that program, or let it export the events as Parquet"
+                    " files and name these."
+                )
+            return ""
+
+        checked = {}
+
+        def event_files(request: str) -> str:
+            wanted = json.loads(request)
+            path, columns = wanted["path"], wanted["columns"]
+            key = str((path, columns))
+            try:
+                with conn.cursor() as cursor:
+                    # Of one run, all models read what was found when it began.
+                    if wanted["checked"] or key not in checked:
+                        if wanted.get("is_seed"):
+                            checked[key] = {"rows": source.count_seed(str(PROJECT / path), columns)}
+                        else:
+                            files = source.EventFiles(cursor, path, columns)
+                            rows = files.count_rows(cursor) if wanted["checked"] else None
+                            checked[key] = {"query": files.query, "rows": rows}
+            except source.SourceError as error:
+                return json.dumps({"problem": str(error)})
+            return json.dumps(checked[key])
+
+        def publish_release(request: str) -> str:
+            folder = releases.release_folder()
+            answer = {}
+            try:
+                wanted = json.loads(request)
+                if wanted["marts"]:
+                    # Of its own, as the caller's connection waits for this function.
+                    with conn.cursor() as cursor:
+                        cursor.execute(f"set threads = {wanted['threads']}")
+                        about = wanted["about"] | {"project": releases.this_project(folder)}
+                        release = releases.publish(cursor, folder, wanted["marts"], about)
+                    answer["release"] = str(release)
+                    answer["bytes"] = (release / releases.DATABASE).stat().st_size
+            except releases.ReleaseError as error:
+                answer["error"] = str(error)
+            try:
+                answer["served"] = releases.current_release(folder).name
+            except releases.ReleaseError:
+                answer["served"] = None
+            return json.dumps(answer)
+
+        conn.create_function("project_folder", lambda: str(PROJECT), [], "VARCHAR")
+        conn.create_function(
+            "attach_read_only",
+            attach_read_only,
+            ["VARCHAR", "VARCHAR"],
+            "VARCHAR",
+            side_effects=True,
+        )
+        conn.create_function("event_files", event_files, ["VARCHAR"], "VARCHAR", side_effects=True)
+        conn.create_function(
+            "publish_release", publish_release, ["VARCHAR"], "VARCHAR", side_effects=True
+        )

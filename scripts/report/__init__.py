@@ -1,1 +1,0 @@
-"""The parts of `scripts/report.py`: from the marts to one HTML page."""

@@ -1,0 +1,238 @@
+"""The command `ott`: one way in, answers that are whole, sentences in place of tracebacks."""
+
+import csv
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import click
+import duckdb
+import pytest
+from conftest import PROJECT, clean_environment
+
+from ott import OttError, cli
+
+OTT = PROJECT / "scripts" / "ott"
+
+
+def commands(group: click.Group = cli.ott, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words of every command and group."""
+    found = [words] if words else []
+    for name, command in group.commands.items():
+        inner = (*words, name)
+        found += commands(command, inner) if isinstance(command, click.Group) else [inner]
+    return found
+
+
+def run(*arguments: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+# --- every command -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
+def test_every_command_explains_itself_and_its_exit_codes(words, capsys):
+    assert cli.main([*words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: {' '.join(('ott', *words))} ")
+    assert shown.endswith(cli.EXIT_CODES)
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_each_command_has_one_line_that_is_not_cut(capsys):
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines] == list(cli.ott.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert cli.main([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_help_needs_nothing_that_takes_long_to_import():
+    heavy = ("duckdb", "dbt", "numpy", "pandas", "pyarrow", "jinja2", "psycopg", "yaml", "tqdm")
+    code = (
+        f"import sys; sys.path[0] = {str(OTT.parent)!r}; from ott import cli; cli.main(['--help']);"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert run("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["biuld"], "ott: No such command 'biuld'"),
+        (["releases", "lst"], "ott releases: No such command 'lst'"),
+        (["report", "--outptu", "x"], "ott report: No such option '--outptu'"),
+        (["query", "select", "1"], "ott query: Got unexpected extra argument"),
+        (["benchmark", "--sizes"], "ott benchmark: Option '--sizes' requires an argument"),
+        (["superset", "--database-path", "x"], "ott: --database-path must be absolute"),
+        (["postgres", "a secret"], "ott: 1 unknown arguments; quote a connection string"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_line(arguments, message, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (OttError("It is so, do that."), 1, "It is so, do that.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "[Errno 13] Permission denied: '/x'\n"),
+        (KeyboardInterrupt(), 130, "Stopped; nothing is half done.\n"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_goes_wrong_is_a_sentence_and_a_code(raised, code, said, monkeypatch, capsys):
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr("ott.query.answer", fail)
+    assert cli.main(["query"]) == code
+    assert capsys.readouterr().err.lstrip("\n") == said
+
+
+def test_options_of_several_values_take_them_one_after_the_other(monkeypatch):
+    taken = []
+    monkeypatch.setattr("ott.lab.benchmark.run.benchmark", lambda options: taken.append(options))
+    assert cli.main(["benchmark", "--engines", "sql", "dbt", "--sizes", "1M", "20k"]) == 1
+    assert cli.main(["benchmark"]) == 1
+    chosen, default = taken
+    assert (chosen.engines, chosen.sizes) == (["sql", "dbt"], [20_000, 1_000_000])
+    assert "spark" not in default.engines and default.sizes == [1_000_000, 10_000_000]
+
+
+def test_the_launcher_runs_the_package_of_the_project_it_lies_in(new_project, tmp_path):
+    project = new_project("launched")
+    scripts = project.root / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    shutil.copy(PROJECT / "scripts" / "launcher" / "ott", scripts)
+    (scripts / "python").symlink_to(sys.executable)
+    project.events_file.unlink()
+    result = subprocess.run(
+        [scripts / "ott", "generate", "--events", "3"],
+        cwd=tmp_path,
+        env={**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == f"Wrote 3 events to {project.events_file}\n", result.stderr
+    assert project.events_file.read_text().count("\n") == 4
+
+
+# --- build ---------------------------------------------------------------------------------------
+
+
+def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(new_project, tmp_path):
+    project = new_project("ott_build")
+    project.generate_events("--scenario", "realistic", "--events", "60000", "--seed", "3")
+    result = run(project.root / "scripts" / "ott", "build", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "unit_test" not in result.stdout
+    manifest = json.loads((project.releases / "current" / "manifest.json").read_text())
+    assert manifest["unit_tests"] is False
+    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
+    assert len(manifest["checks"]["passed"]) > 100
+    with duckdb.connect(project.releases / "current" / "ott_compliance.duckdb") as connection:
+        (findings,) = connection.execute(
+            "select list(finding order by display_order)"
+            " from marts.key_findings where verdict = 'differs'"
+        ).fetchone()
+        (judged,) = connection.execute("select count(verdict) from marts.key_findings").fetchone()
+    end = result.stdout.split("\n\n")[-1].splitlines()
+    assert end[0].startswith("60,000 events, 5.") and "0 of 60,000 raw rows" in end[0]
+    assert findings
+    assert end[1].startswith(f"{len(findings)} of {judged} findings claim")
+    assert [line.strip() for line in end[2:-2]] == findings
+    assert "`.venv/bin/ott query`" in end[-2] and "ott_compliance.duckdb" in end[-1]
+
+
+@pytest.mark.parametrize("command", ["build", "run", "test"])
+def test_a_part_of_a_fresh_clone_is_told_what_it_lacks(new_project, command):
+    result = new_project("fresh").dbt(command, "--select", "compliance_by_region")
+    assert result.returncode == 1 if command != "build" else result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "reads regions" in output or "reads compliance_by_region" in output
+    assert "not built so far. Build everything once, with `make build`" in output
+    assert "Catalog Error" not in output and "OK created" not in output
+
+
+# --- query ---------------------------------------------------------------------------------------
+
+
+def query(release_file, capsys, *arguments: str, columns: int = 100) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        assert cli.main(["query", "--release", str(release_file), *arguments]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [40, 100, 1000])
+def test_findings_are_printed_whole_with_their_verdicts(release_file, marts, capsys, columns):
+    shown = query(release_file, capsys, columns=columns)
+    assert columns == 1000 or max(map(len, shown.splitlines())) <= columns
+    words = " ".join(shown.split())
+    findings = marts("key_findings")
+    assert len(findings) > 10
+    assert all(" ".join(finding.split()) in words for finding in findings["finding"])
+    assert words.count("no_evidence") == (findings["verdict"] == "no_evidence").sum()
+
+
+def test_a_query_answers_with_all_rows(release_file, capsys):
+    shown = query(release_file, capsys, "select user_id from dim_users order by user_id")
+    with duckdb.connect(release_file, read_only=True) as connection:
+        users = connection.execute("select user_id from marts.dim_users order by 1").fetchall()
+    assert [line.strip("│ ") for line in shown.splitlines() if line[2:].strip("│ ").isdigit()] == [
+        str(user) for (user,) in users
+    ]
+
+
+def test_csv_is_that_of_the_table(release_file, marts, capsys):
+    shown = query(release_file, capsys, "--csv", "from key_findings order by display_order")
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    expected = marts("key_findings").sort_values("display_order")
+    assert [row["finding"] for row in rows] == list(expected["finding"])
+    assert {row["p_adjusted"] for row in rows} >= {""}
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("selec 1", 'syntax error at or near "selec"'),
+        ("from nothing", "Table with name nothing does not exist"),
+        ("drop table key_findings", "read-only"),
+    ],
+)
+def test_a_query_that_fails_is_told(release_file, capsys, sql, message):
+    assert cli.main(["query", "--release", str(release_file), sql]) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(release_file):
+    process = subprocess.Popen(
+        [sys.executable, OTT, "query", "--release", release_file, "from range(100000)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) in (1, -signal.SIGPIPE)
