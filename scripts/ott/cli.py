@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -742,10 +741,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WrongArgumentsError as error:
         click.echo(f"ott: {error}", err=True)
         return 2
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would say so once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (OttError, OSError) as error:
         click.echo(error, err=True)
         return 1
