@@ -140,8 +140,7 @@ environment:
 
 
 @click.group(
-    cls=Group,
-    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    cls=Group, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 )
 def ott() -> None:
     """Everything that this project does around its SQL; `ott COMMAND --help` says more."""
@@ -427,12 +426,7 @@ examples:
 @option("--dsn DSN", str, None, "connection string or URI of the database")
 @option("--schema", str, "marts", "schema to write")
 @option("--release NAME", str, None, "release to copy", "the one that is served")
-@option(
-    "--wait SECONDS",
-    float,
-    300,
-    "how long to wait for readers of the old tables to finish",
-)
+@option("--wait SECONDS", float, 300, "how long to wait for readers of the old tables to finish")
 @click.pass_context
 def postgres(
     context: click.Context, dsn: str | None, schema: str, release: str | None, wait: float
@@ -518,12 +512,7 @@ examples:
     "a JSON file to write the shares to, in a folder that exists",
 )
 def calibrate(
-    runs: int,
-    seed: int,
-    events: int,
-    scenarios: tuple[str, ...],
-    workers: int,
-    output: Path | None,
+    runs: int, seed: int, events: int, scenarios: tuple[str, ...], workers: int, output: Path | None
 ) -> None:
     """Show whether the statistics keep what they promise.
 
@@ -595,12 +584,7 @@ examples:
     multiple=True,
 )
 @option("--repeat N", click.IntRange(1, 100), 3, "rounds")
-@option(
-    "--days D",
-    click.IntRange(8, 3650),
-    90,
-    "days of events before the one that is added",
-)
+@option("--days D", click.IntRange(8, 3650), 90, "days of events before the one that is added")
 @SEED
 @option(
     "--memory-limit SIZE",

@@ -324,10 +324,7 @@ SCENARIOS = {
         day_effects=days_remember,
     ),
     "null-one-bad-day": Scenario(
-        "a third of the events of one day are violations",
-        None,
-        4,
-        day_effects=one_bad_day,
+        "a third of the events of one day are violations", None, 4, day_effects=one_bad_day
     ),
     "planted-trend": Scenario(
         "the rate rises steadily; every column else is independent", None, 4, planted=TREND

@@ -128,13 +128,7 @@ def headings(limit: float = 0.5) -> list[Spec]:
     left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
     right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
     return [
-        layer(
-            "text",
-            shared | left,
-            name="heading",
-            x={"value": 0},
-            text={"field": "heading"},
-        ),
+        layer("text", shared | left, name="heading", x={"value": 0}, text={"field": "heading"}),
         layer(
             "text",
             shared | right,
@@ -550,12 +544,7 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
         data,
         overall_line(tables, "y", y),
         layer(
-            "rule",
-            {"strokeWidth": 2},
-            x=HOURS,
-            y=low,
-            y2={"field": "high"},
-            color=VERDICT_STROKE,
+            "rule", {"strokeWidth": 2}, x=HOURS, y=low, y2={"field": "high"}, color=VERDICT_STROKE
         ),
         rate_point({"size": 50}, x=HOURS, y={**y, "field": "rate"}),
         layer(
@@ -676,12 +665,7 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
             tooltip=TIP,
         ),
         layer(
-            "text",
-            upright,
-            where="datum.kind !== 'inside'",
-            x=noon,
-            y=rate,
-            text={"field": "kind"},
+            "text", upright, where="datum.kind !== 'inside'", x=noon, y=rate, text={"field": "kind"}
         ),
         params=[{"name": "days", "value": [data[0]["day"], data[-1]["end"]]}],
         transform=[{"filter": "datum.day >= days[0] && datum.end <= days[1]"}],
