@@ -628,7 +628,9 @@ def share_of(
     binomial = cases * share * (1 - share)
     independent = cases / max(1.0, between / binomial if binomial else 1.0)
     low, high = proportion_confint(share * independent, independent, 1 - LEVEL, method="wilson")
-    return Share(scenario, statistic, hits, cases, share, float(low), float(high), least, most)
+    # Rounding can put a share of 0 or 1 outside.
+    low, high = min(float(low), share), max(float(high), share)
+    return Share(scenario, statistic, hits, cases, share, low, high, least, most)
 
 
 # A statistic: what it is called, its hits and cases in each run, the least and the most it may be.
