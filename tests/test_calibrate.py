@@ -283,7 +283,7 @@ def test_expected_differences_are_those_of_the_events():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--runs", "0"], "argument --runs: give a whole number from 1 to 1,000,000, not '0'"),
+        (["--runs", "0"], "'--runs': 0 is not in the range 1<=x<=1000000"),
         (["--events", "x"], "'--events': 'x' is not a valid integer"),
         (["--seed", "-1"], "'--seed': -1 is not in the range 0<=x<=4294967295"),
         (["--workers", "0"], "'--workers': 0 is not in the range 1<=x<=256"),

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -78,7 +77,7 @@ def test_help_needs_nothing_that_takes_long_to_import():
         (["releases", "lst"], "ott releases: No such command 'lst'"),
         (["report", "--outptu", "x"], "ott report: No such option '--outptu'"),
         (["query", "select", "1"], "ott query: Got unexpected extra argument"),
-        (["benchmark", "--sizes"], "ott benchmark: Option '--sizes' requires an argument"),
+        (["benchmark", "--sizes"], "ott: Option '--sizes' requires an argument"),
         (["superset", "--database-path", "x"], "ott: --database-path must be absolute"),
         (["postgres", "a secret"], "ott: 1 unknown arguments; quote a connection string"),
     ],
@@ -123,7 +122,8 @@ def test_the_launcher_runs_the_package_of_the_project_it_lies_in(new_project, tm
     scripts = project.root / ".venv" / "bin"
     scripts.mkdir(parents=True)
     shutil.copy(PROJECT / "scripts" / "launcher" / "ott", scripts)
-    (scripts / "python").symlink_to(sys.executable)
+    (scripts / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (scripts / "python").chmod(0o755)
     project.events_file.unlink()
     result = subprocess.run(
         [scripts / "ott", "generate", "--events", "3"],
@@ -147,7 +147,6 @@ def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(new_pro
     assert "unit_test" not in result.stdout
     manifest = json.loads((project.releases / "current" / "manifest.json").read_text())
     assert manifest["unit_tests"] is False
-    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
     assert len(manifest["checks"]["passed"]) > 100
     with duckdb.connect(project.releases / "current" / "ott_compliance.duckdb") as connection:
         (findings,) = connection.execute(
@@ -156,7 +155,7 @@ def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(new_pro
         ).fetchone()
         (judged,) = connection.execute("select count(verdict) from marts.key_findings").fetchone()
     end = result.stdout.split("\n\n")[-1].splitlines()
-    assert end[0].startswith("60,000 events, 5.") and "0 of 60,000 raw rows" in end[0]
+    assert end[0].startswith("60,000 events, ") and "0 of 60,000 raw rows" in end[0]
     assert findings
     assert end[1].startswith(f"{len(findings)} of {judged} findings claim")
     assert [line.strip() for line in end[2:-2]] == findings
@@ -166,7 +165,7 @@ def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(new_pro
 @pytest.mark.parametrize("command", ["build", "run", "test"])
 def test_a_part_of_a_fresh_clone_is_told_what_it_lacks(new_project, command):
     result = new_project("fresh").dbt(command, "--select", "compliance_by_region")
-    assert result.returncode == 1 if command != "build" else result.returncode != 0
+    assert result.returncode != 0
     output = " ".join(result.stdout.split())
     assert "reads regions" in output or "reads compliance_by_region" in output
     assert "not built so far. Build everything once, with `make build`" in output
@@ -198,9 +197,15 @@ def test_a_query_answers_with_all_rows(release_file, capsys):
     shown = query(release_file, capsys, "select user_id from dim_users order by user_id")
     with duckdb.connect(release_file, read_only=True) as connection:
         users = connection.execute("select user_id from marts.dim_users order by 1").fetchall()
-    assert [line.strip("│ ") for line in shown.splitlines() if line[2:].strip("│ ").isdigit()] == [
-        str(user) for (user,) in users
-    ]
+    assert [line.strip() for line in shown.splitlines()[2:]] == [str(user) for (user,) in users]
+
+
+def test_a_table_has_names_and_numbers_to_the_right(release_file, capsys):
+    sql = "values ('EU', 9, null), ('ASIA', 10, 'differs')"
+    assert query(release_file, capsys, f"select * from ({sql}) as t(region, n, verdict)") == (
+        "region   n  verdict\n------  --  -------\nEU       9\nASIA    10  differs\n"
+    )
+    assert query(release_file, capsys, "from key_findings where false").startswith("display_order")
 
 
 def test_csv_is_that_of_the_table(release_file, marts, capsys):
@@ -235,4 +240,4 @@ def test_a_reader_who_has_seen_enough_is_no_error(release_file):
     process.stdout.read(10)
     process.stdout.close()
     assert process.stderr.read() == ""
-    assert process.wait(60) in (1, -signal.SIGPIPE)
+    assert process.wait(60) in (0, 1)

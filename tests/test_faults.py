@@ -533,7 +533,7 @@ def test_the_build_command_is_that_of_dbt(project):
     assert process.returncode == 0, output
     assert served(project.releases) > before
     manifest = releases.read_manifest(releases.current_release(project.releases))
-    assert manifest["dbt"]["command"] == "dbt build"
+    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
 
 
 # --- Readers --------------------------------------------------------------------------------------

@@ -863,4 +863,4 @@ def test_a_server_that_goes_away_is_said(waiting_copy, database):
 def test_an_interrupted_copy_stops_without_a_traceback(waiting_copy):
     waiting_copy.send_signal(signal.SIGINT)
     _, said = waiting_copy.communicate(timeout=60)
-    assert (waiting_copy.returncode, said) == (130, "Stopped; nothing is half done.\n")
+    assert (waiting_copy.returncode, said) == (130, "\nStopped; nothing is half done.\n")

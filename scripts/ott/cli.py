@@ -6,7 +6,7 @@ Modules that take long to import are imported by the commands that need them.
 from __future__ import annotations
 
 import os
-import sys
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 
 from ott import PROJECT, OttError, WrongArgumentsError
 
+CORES = os.cpu_count() or 1
 EXIT_CODES = """\
 exit code:
   0 when it is done; 1 when it is not, and a sentence says why; 2 for arguments that
@@ -66,63 +67,83 @@ class Group(Help, click.Group):
         return [*self.commands]
 
 
-class Number(click.FloatRange):
-    """A number between two ends."""
+def option(
+    name: str, kind: Any, default: Any, help: str, shown: str | None = None, **rest: Any
+) -> Callable:
+    """Return an option of click's; `name` has its metavar behind it, as in `--events N`.
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the number; NaN is none, though no comparison says so."""
-        number = super().convert(value, param, ctx)
-        if number != number:
-            self.fail(f"{value!r} is no number.", param, ctx)
-        return number
-
-
-class Name(click.ParamType):
-    """One of the names that a function returns, which may have to import what knows them."""
-
-    name = "name"
-
-    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
-        """Take the function."""
-        self.names = names
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Return the name, if it is one."""
-        return click.Choice(list(self.names())).convert(value, param, ctx)
-
-
-def option(*names: str, default: Any = None, shown: str | None = None, **rest: Any) -> Callable:
-    """Return a click option that shows its default, if that is worth it, in the same way always."""
+    The help ends with the default, `shown` in place of a value that says less; None is not shown.
+    """
+    name, _, metavar = name.partition(" ")
     if shown or default is not None:
-        rest["help"] = f"{rest['help']} (default: {shown or default})"
-    return click.option(*names, default=default, **rest)
+        help = f"{help} (default: {shown or default})"
+    return click.option(
+        name, type=kind, default=default, metavar=metavar or None, help=help, **rest
+    )
 
 
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Return a type of numbers between two ends; NaN is none, though no comparison says so."""
+
+    def convert(text: str) -> float:
+        value = click.FloatRange(least, most).convert(text, None, None)
+        if value != value:
+            raise click.BadParameter(f"{text!r} is no number.")
+        return value
+
+    return convert
+
+
+def name_from(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
+    """Return a type of the names that a function returns, which may import what knows them."""
+    return lambda text: click.Choice([*names()]).convert(text, None, None)
+
+
+def size(text: str) -> int:
+    """Return a number of events, such as 20k or 10M."""
+    found = re.fullmatch(r"(\d+)([km]?)", text.lower())
+    events = int(found[1]) * {"": 1, "k": 1000, "m": 1_000_000}[found[2]] if found else 0
+    if not 5000 <= events <= 10**10:
+        raise click.BadParameter(
+            f"give a number of events from 5,000 on, such as 20k or 10M, not {text!r}"
+        )
+    return events
+
+
+def memory(text: str) -> str:
+    """Return an amount of memory as DuckDB takes it."""
+    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", text):
+        raise click.BadParameter(f"give an amount such as 4GB, not {text!r}")
+    return text
+
+
+PATH = click.Path(path_type=Path)
+ABSOLUTE_PATH = click.Path(resolve_path=True, path_type=Path)
 SEED = option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=42,
-    metavar="S",
-    help="another seed, other events; the same seed, the same events",
+    "--seed S",
+    click.IntRange(0, 2**32 - 1),
+    42,
+    "another seed, other events; the same seed, the same events",
 )
+RELEASE = option(
+    "--release PATH",
+    PATH,
+    None,
+    "a release: the DuckDB file, the folder that holds it, or the folder of all releases, of which "
+    "the current one is taken",
+    "$OTT_RELEASE_PATH or else release",
+)
+RELEASE_FOLDER = """\
+environment:
+  OTT_RELEASE_PATH  the folder of the releases (default: release in the project)
+"""
 
 
 @click.group(
-    cls=Group,
-    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    cls=Group, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 )
 def ott() -> None:
     """Everything that this project does around its SQL; `ott COMMAND --help` says more."""
-
-
-RELEASE = option(
-    "--release",
-    type=click.Path(path_type=Path),
-    shown="$OTT_RELEASE_PATH or else release",
-    metavar="PATH",
-    help="a release: the DuckDB file, the folder that holds it, or the folder of all releases, of "
-    "which the current one is taken",
-)
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -210,67 +231,59 @@ examples:
 )
 @option(
     "--scenario",
-    type=click.Choice(["notebook", "realistic", "null", "dirty"]),
-    default="notebook",
-    help="what to generate, see below",
+    click.Choice(["notebook", "realistic", "null", "dirty"]),
+    "notebook",
+    "what to generate, see below",
 )
-@option(
-    "--events",
-    type=click.IntRange(0, 10**12),
-    default=5000,
-    metavar="N",
-    help="number of rows",
-)
+@option("--events N", click.IntRange(0, 10**12), 5000, "number of rows")
 @SEED
 @option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d %H:%M:%S"]),
-    default="2026-01-31 00:00:00",
-    metavar="TIME",
-    help="the time that counts as now, 'YYYY-MM-DD HH:MM:SS' in UTC",
+    "--as-of TIME",
+    click.DateTime(["%Y-%m-%d %H:%M:%S"]),
+    "2026-01-31 00:00:00",
+    "the time that counts as now, 'YYYY-MM-DD HH:MM:SS' in UTC",
 )
 @option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=PROJECT / "seeds" / "raw_compliance_events.csv",
-    shown="seeds/raw_compliance_events.csv in the project",
-    metavar="PATH",
-    help="the file to write or replace, in a folder that exists",
+    "--output PATH",
+    PATH,
+    PROJECT / "seeds" / "raw_compliance_events.csv",
+    "the file to write or replace, in a folder that exists",
+    "seeds/raw_compliance_events.csv in the project",
 )
 @option(
     "--format",
-    type=click.Choice(["csv", "parquet"]),
-    shown="what the output's suffix says, csv if it has none",
-    help="of the file",
+    click.Choice(["csv", "parquet"]),
+    None,
+    "of the file",
+    "what the output's suffix says, csv if it has none",
 )
 @option(
-    "--users",
-    type=click.IntRange(1, 10**12),
-    shown="events // 25, at least 1",
-    metavar="N",
-    help="realistic, null: number of users",
+    "--users N",
+    click.IntRange(1, 10**12),
+    None,
+    "realistic, null: number of users",
+    "events // 25, at least 1",
 )
 @option(
-    "--days",
-    type=click.IntRange(1, 10_000),
-    shown="30",
-    metavar="D",
-    help="realistic, null: length of the window that ends at --as-of",
+    "--days D",
+    click.IntRange(1, 10_000),
+    None,
+    "realistic, null: length of the window that ends at --as-of",
+    "30",
 )
 @option(
-    "--user-effect-sd",
-    type=Number(0, 10),
-    shown="0.5 for realistic, 0 for null",
-    metavar="X",
-    help="realistic, null: standard deviation of the users' own effects on the log odds of a "
-    "violation",
+    "--user-effect-sd X",
+    number(0, 10),
+    None,
+    "realistic, null: standard deviation of the users' own effects on the log odds of a violation",
+    "0.5 for realistic, 0 for null",
 )
 @option(
-    "--defect-rate",
-    type=Number(0, 1),
-    shown="0.05",
-    metavar="R",
-    help="dirty: share of the rows that are touched, 0 to 1",
+    "--defect-rate R",
+    number(0, 1),
+    None,
+    "dirty: share of the rows that are touched, 0 to 1",
+    "0.05",
 )
 def generate(**options: Any) -> None:
     """Generate synthetic events, as CSV or Parquet.
@@ -289,12 +302,7 @@ def generate(**options: Any) -> None:
 # --- releases ------------------------------------------------------------------------------------
 
 
-@ott.group(
-    epilog="""\
-environment:
-  OTT_RELEASE_PATH  the folder of the releases (default: release in the project)
-"""
-)
+@ott.group(epilog=RELEASE_FOLDER)
 def releases() -> None:
     """List, verify and roll back releases.
 
@@ -336,12 +344,11 @@ def rollback(release: str | None) -> None:
 @ott.command()
 @RELEASE
 @option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=PROJECT / "target" / "compliance_report.html",
-    shown="target/compliance_report.html",
-    metavar="FILE",
-    help="HTML file to write",
+    "--output FILE",
+    PATH,
+    PROJECT / "target" / "compliance_report.html",
+    "HTML file to write",
+    "target/compliance_report.html",
 )
 @click.option(
     "--with-users",
@@ -361,26 +368,21 @@ def report(release: Path | None, output: Path, with_users: bool) -> None:
     print(f"{output} ({output.stat().st_size / 1e6:.2f} MB)")
 
 
-@ott.command(
-    epilog="""\
-environment:
-  OTT_RELEASE_PATH  the folder of the releases (default: release in the project)
-"""
+@ott.command(epilog=RELEASE_FOLDER)
+@option(
+    "--output FILE",
+    PATH,
+    PROJECT / "target" / "superset_dashboard.zip",
+    "where to write the bundle",
+    "target/superset_dashboard.zip",
 )
 @option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=PROJECT / "target" / "superset_dashboard.zip",
-    shown="target/superset_dashboard.zip",
-    metavar="FILE",
-    help="where to write the bundle",
-)
-@option(
-    "--database-path",
-    shown="current/ott_compliance.duckdb in the folder of the releases",
-    metavar="PATH",
-    help="absolute path of the published file as the Superset server sees it; go through "
-    "`current`, so that Superset follows new releases",
+    "--database-path PATH",
+    str,
+    None,
+    "absolute path of the published file as the Superset server sees it; go through `current`, so "
+    "that Superset follows new releases",
+    "current/ott_compliance.duckdb in the folder of the releases",
 )
 def superset(output: Path, database_path: str | None) -> None:
     """Write a dashboard that Superset imports.
@@ -421,19 +423,13 @@ examples:
   PGSERVICE=analytics ott postgres --schema compliance
 """,
 )
-@click.option("--dsn", default="", metavar="DSN", help="connection string or URI of the database")
-@option("--schema", default="marts", help="schema to write")
-@option("--release", shown="the one that is served", metavar="NAME", help="release to copy")
-@option(
-    "--wait",
-    type=float,
-    default=300,
-    metavar="SECONDS",
-    help="how long to wait for readers of the old tables to finish",
-)
+@option("--dsn DSN", str, None, "connection string or URI of the database")
+@option("--schema", str, "marts", "schema to write")
+@option("--release NAME", str, None, "release to copy", "the one that is served")
+@option("--wait SECONDS", float, 300, "how long to wait for readers of the old tables to finish")
 @click.pass_context
 def postgres(
-    context: click.Context, dsn: str, schema: str, release: str | None, wait: float
+    context: click.Context, dsn: str | None, schema: str, release: str | None, wait: float
 ) -> None:
     """Copy a release into a Postgres schema.
 
@@ -446,7 +442,7 @@ def postgres(
         )
     from ott.exports import postgres
 
-    print(postgres.copy(dsn, schema, release, wait))
+    print(postgres.copy(dsn or "", schema, release, wait))
 
 
 # --- the lab -------------------------------------------------------------------------------------
@@ -480,51 +476,43 @@ examples:
 
 @ott.command(epilog=_calibrate_epilog)
 @option(
-    "--runs",
-    type=click.IntRange(1, 1_000_000),
-    default=500,
-    shown="500, about 10 minutes on two cores",
-    metavar="N",
-    help="data sets per scenario",
+    "--runs N",
+    click.IntRange(1, 1_000_000),
+    500,
+    "data sets per scenario",
+    "500, about 10 minutes on two cores",
 )
 @SEED
 @option(
-    "--events",
-    type=click.IntRange(100, 1_000_000),
-    default=5000,
-    metavar="N",
-    help="events per data set; the scenarios of days and the planted ones have 4 and the "
-    "realistic 12 times as many",
+    "--events N",
+    click.IntRange(100, 1_000_000),
+    5000,
+    "events per data set; the scenarios of days and the planted ones have 4 and the realistic 12 "
+    "times as many",
 )
 @option(
-    "--scenarios",
-    type=Name(_scenarios),
+    "--scenarios NAME...",
+    name_from(_scenarios),
+    None,
+    "which scenarios to run, see below",
+    "all",
     multiple=True,
-    shown="all",
-    metavar="NAME...",
-    help="which scenarios to run, see below",
 )
 @option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    default=os.cpu_count() or 1,
-    shown=f"one per core, here {os.cpu_count() or 1}",
-    metavar="N",
-    help="processes that run the models",
+    "--workers N",
+    click.IntRange(1, 256),
+    CORES,
+    "processes that run the models",
+    f"one per core, here {CORES}",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="PATH",
-    help="a JSON file to write the shares to, in a folder that exists",
+@option(
+    "--output PATH",
+    click.Path(dir_okay=False, path_type=Path),
+    None,
+    "a JSON file to write the shares to, in a folder that exists",
 )
 def calibrate(
-    runs: int,
-    seed: int,
-    events: int,
-    scenarios: tuple[str, ...],
-    workers: int,
-    output: Path | None,
+    runs: int, seed: int, events: int, scenarios: tuple[str, ...], workers: int, output: Path | None
 ) -> None:
     """Show whether the statistics keep what they promise.
 
@@ -578,73 +566,32 @@ examples:
 """
 
 
-class Size(click.ParamType):
-    """A number of events, such as 20k or 10M."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Return the number."""
-        text = str(value).lower()
-        digits = text.rstrip("km")
-        factor = {"": 1, "k": 1000, "m": 1_000_000}.get(text.removeprefix(digits))
-        events = int(digits) * factor if factor and digits.isdecimal() else 0
-        if not 5000 <= events <= 10**10:
-            self.fail(
-                f"give a number of events from 5,000 on, such as 20k or 10M, not {value!r}",
-                param,
-                ctx,
-            )
-        return events
-
-
-class Memory(click.ParamType):
-    """An amount of memory as DuckDB takes it."""
-
-    name = "memory"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Return the text, if it is one."""
-        import re
-
-        if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", value):
-            self.fail(f"give an amount such as 4GB, not {value!r}", param, ctx)
-        return value
-
-
 @ott.command(epilog=_benchmark_epilog)
 @option(
-    "--sizes",
-    type=Size(),
+    "--sizes N...",
+    size,
+    ["1M", "10M"],
+    "numbers of events, such as 20k or 100M",
+    "1M 10M",
     multiple=True,
-    default=["1M", "10M"],
-    shown="1M 10M",
-    metavar="N...",
-    help="numbers of events, such as 20k or 100M",
 )
 @option(
-    "--engines",
-    type=Name(_engines),
+    "--engines NAME...",
+    name_from(_engines),
+    None,
+    "what to measure, see below",
+    "all but spark",
     multiple=True,
-    shown="all but spark",
-    metavar="NAME...",
-    help="what to measure, see below",
 )
-@option("--repeat", type=click.IntRange(1, 100), default=3, metavar="N", help="rounds")
-@option(
-    "--days",
-    type=click.IntRange(8, 3650),
-    default=90,
-    metavar="D",
-    help="days of events before the one that is added",
-)
+@option("--repeat N", click.IntRange(1, 100), 3, "rounds")
+@option("--days D", click.IntRange(8, 3650), 90, "days of events before the one that is added")
 @SEED
 @option(
-    "--memory-limit",
-    type=Memory(),
-    shown="DuckDB's own",
-    metavar="SIZE",
-    help="DuckDB's memory limit in (a), (b) and (c), such as 4GB",
+    "--memory-limit SIZE",
+    memory,
+    None,
+    "DuckDB's memory limit in (a), (b) and (c), such as 4GB",
+    "DuckDB's own",
 )
 @click.option(
     "--no-row-level-release",
@@ -652,20 +599,20 @@ class Memory(click.ParamType):
     help="leave the tables with a row an event or a user out of the releases",
 )
 @option(
-    "--spark-dbt",
+    "--spark-dbt PATH",
+    str,
+    None,
+    "dbt of an environment with dbt-spark, for the engine spark; $OTT_SPARK_MEMORY sets the memory "
+    "of Spark",
+    "$OTT_BENCHMARK_SPARK_DBT",
     envvar="OTT_BENCHMARK_SPARK_DBT",
-    shown="$OTT_BENCHMARK_SPARK_DBT",
-    metavar="PATH",
-    help="dbt of an environment with dbt-spark, for the engine spark; $OTT_SPARK_MEMORY sets the "
-    "memory of Spark",
 )
 @option(
-    "--output",
-    type=click.Path(resolve_path=True, path_type=Path),
-    default=PROJECT / "target" / "benchmark",
-    shown="target/benchmark",
-    metavar="FOLDER",
-    help="what to write into",
+    "--output FOLDER",
+    ABSOLUTE_PATH,
+    PROJECT / "target" / "benchmark",
+    "what to write into",
+    "target/benchmark",
 )
 def benchmark(sizes: tuple[int, ...], engines: tuple[str, ...], **rest: Any) -> int:
     """Measure against SQL by hand, pandas, polars and Spark.
@@ -701,11 +648,11 @@ use it: not the cluster and `dbt build --target spark` together.
 """,
 )
 @option(
-    "--folder",
-    type=click.Path(resolve_path=True, path_type=Path),
-    default=PROJECT / "target" / "spark-cluster",
-    shown="target/spark-cluster",
-    help="where process ids and logs are kept",
+    "--folder PATH",
+    ABSOLUTE_PATH,
+    PROJECT / "target" / "spark-cluster",
+    "where process ids and logs are kept",
+    "target/spark-cluster",
 )
 @click.pass_context
 def spark_cluster(context: click.Context, folder: Path) -> None:
@@ -719,19 +666,19 @@ def spark_cluster(context: click.Context, folder: Path) -> None:
 
 
 @spark_cluster.command()
-@option("--workers", type=click.IntRange(1), default=2, help="number of workers")
-@option("--cores", type=click.IntRange(1), default=1, help="cores a worker")
-@option("--memory", default="2g", help="of each worker and the Thrift server")
-@option("--master-port", type=click.IntRange(1, 65535), default=7077, help="of the master")
-@option("--thrift-port", type=click.IntRange(1, 65535), default=10001, help="of the Thrift server")
+@option("--workers N", click.IntRange(1), 2, "number of workers")
+@option("--cores N", click.IntRange(1), 1, "cores a worker")
+@option("--memory SIZE", str, "2g", "of each worker and the Thrift server")
+@option("--master-port PORT", click.IntRange(1, 65535), 7077, "of the master")
+@option("--thrift-port PORT", click.IntRange(1, 65535), 10001, "of the Thrift server")
 @option(
-    "--warehouse",
-    type=click.Path(resolve_path=True, path_type=Path),
-    default=PROJECT / (os.environ.get("OTT_SPARK_WAREHOUSE") or "spark-warehouse"),
-    shown="OTT_SPARK_WAREHOUSE, or spark-warehouse",
-    help="folder of the tables",
+    "--warehouse PATH",
+    ABSOLUTE_PATH,
+    PROJECT / (os.environ.get("OTT_SPARK_WAREHOUSE") or "spark-warehouse"),
+    "folder of the tables",
+    "OTT_SPARK_WAREHOUSE, or spark-warehouse",
 )
-@option("--timeout", type=int, default=120, help="seconds to wait for each process")
+@option("--timeout SECONDS", int, 120, "how long to wait for each process")
 @click.pass_obj
 def start(folder: Path, **options: Any) -> None:
     """Start a cluster and wait until it answers."""
@@ -778,10 +725,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WrongArgumentsError as error:
         click.echo(f"ott: {error}", err=True)
         return 2
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would say so once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (OttError, OSError) as error:
         click.echo(error, err=True)
         return 1

@@ -6,8 +6,8 @@ import csv
 import io
 import shutil
 import textwrap
-from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -15,8 +15,6 @@ from ott import OttError
 from ott.catalog import SCHEMA, Release
 
 KEY_FINDINGS = "select finding, verdict from key_findings order by display_order"
-# DuckDB cuts tables to limits, and has no word for none.
-NO_LIMIT = 2**31 - 1
 
 
 def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
@@ -30,41 +28,53 @@ def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
             release.connection.execute(f"set schema = '{SCHEMA}'")
             relation = release.connection.sql(sql or KEY_FINDINGS)
             if relation is None:
-                return "This is no query: it answers with no rows."
-            relation.execute()
-            if as_csv:
-                return as_values(relation)
-            with redirect_stdout(io.StringIO()) as table:
-                relation.show(max_width=NO_LIMIT, max_rows=NO_LIMIT, max_col_width=NO_LIMIT)
-            width = shutil.get_terminal_size((100, 24)).columns
-            if table.getvalue().index("\n") > width:
-                return as_records(relation, width)
-            return table.getvalue().rstrip("\n")
+                raise OttError("This is no query: it answers with no rows.")
+            names, rows = relation.columns, relation.fetchall()
         except duckdb.Error as error:
             raise OttError(str(error)) from error
+    if as_csv:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([names, *rows])
+        return text.getvalue().rstrip("\n")
+    width = shutil.get_terminal_size((100, 24)).columns
+    table = as_table(names, rows)
+    return as_records(names, rows, width) if table.index("\n") > width else table
 
 
-def as_values(relation: duckdb.DuckDBPyRelation) -> str:
-    """Return rows as CSV, with the names of the columns first."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([relation.columns, *relation.fetchall()])
-    return text.getvalue().rstrip("\n")
+def as_table(names: list[str], rows: list[tuple]) -> str:
+    """Return rows as a table with a line of names, numbers to the right."""
+    lines = [names, *([_written(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    is_number = [
+        any(isinstance(value, int | float) for value in column)
+        for column in zip(*rows, strict=True)
+    ] or [False] * len(names)
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(line, widths, is_number, strict=True)
+        ).rstrip()
+        for line in lines
+    )
 
 
-def as_records(relation: duckdb.DuckDBPyRelation, width: int) -> str:
+def as_records(names: list[str], rows: list[tuple], width: int) -> str:
     """Return rows one below the other, a line a value, for tables wider than the terminal."""
-    indent = max(map(len, relation.columns)) + 2
-    records = []
-    for row in relation.fetchall():
-        values = zip(relation.columns, row, strict=True)
-        records.append(
-            "\n".join(
-                textwrap.fill(
-                    f"{name:{indent}}{'' if value is None else value}",
-                    max(width, indent + 20),
-                    subsequent_indent=" " * indent,
-                )
-                for name, value in values
+    indent = max(map(len, names)) + 2
+    records = [
+        "\n".join(
+            textwrap.fill(
+                f"{name:{indent}}{_written(value)}",
+                max(width, indent + 20),
+                subsequent_indent=" " * indent,
             )
+            for name, value in zip(names, row, strict=True)
         )
-    return "\n\n".join([*records, f"{len(records)} rows"])
+        for row in rows
+    ]
+    return "\n\n".join(records)
+
+
+def _written(value: Any) -> str:
+    return "" if value is None else str(value)

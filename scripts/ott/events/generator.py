@@ -645,9 +645,7 @@ class Choice:
         return {name: getattr(self, name) for name in names}
 
 
-def _events_of(
-    choice: Choice,
-) -> tuple[Iterable[pa.Table], pa.Schema, dict[str, object] | None]:
+def _events_of(choice: Choice) -> tuple[Iterable[pa.Table], pa.Schema, dict[str, object] | None]:
     """Return the chosen events, their schema and, where there is one to tell, the truth."""
     basics = (choice.events, choice.seed, choice.as_of)
     if choice.scenario == "notebook":

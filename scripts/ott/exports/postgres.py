@@ -142,8 +142,7 @@ def _take_over_schema(
 ) -> dict[str, int]:
     """Make the schema, or check that it may be written; return old tables with their oids."""
     found = target.execute(
-        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s",
-        [schema],
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [schema]
     ).fetchone()
     if not found:
         target.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
@@ -230,8 +229,7 @@ def _copy_table(
     for column in table.columns:
         target.execute(
             sql.SQL("comment on column {} is {}").format(
-                sql.Identifier(schema, table.name + NEXT, column.name),
-                sql.Literal(column.comment),
+                sql.Identifier(schema, table.name + NEXT, column.name), sql.Literal(column.comment)
             )
         )
     target.execute(sql.SQL("analyze {}").format(name))

@@ -272,10 +272,7 @@ def mixed(
         viz_type="mixed_timeseries",
         columns=columns,
         description=description,
-        queries=(
-            query([x_axis, *groups], metrics),
-            query([x_axis, *groups_b], metrics_b),
-        ),
+        queries=(query([x_axis, *groups], metrics), query([x_axis, *groups_b], metrics_b)),
         params={
             "x_axis": x_axis,
             "metrics": metrics,
@@ -413,13 +410,7 @@ TREND = mixed(
 TREND_VERDICT = table(
     name="Trend of the violation rate",
     source="violation_trend",
-    columns=(
-        "days",
-        "change_per_week",
-        "change_per_week_low",
-        "change_per_week_high",
-        "verdict",
-    ),
+    columns=("days", "change_per_week", "change_per_week_low", "change_per_week_high", "verdict"),
     order="days",
     description="Change per week with its interval.",
 )

@@ -6,26 +6,28 @@ Runs the project's own models, as dbt compiles them, on data sets whose truth is
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import NormalDist, median
+from statistics import median
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.optimize import brentq
+from statsmodels.stats.proportion import proportion_confint
 from tqdm import tqdm
 
 from ott import PROJECT, OttError
@@ -322,10 +324,7 @@ SCENARIOS = {
         day_effects=days_remember,
     ),
     "null-one-bad-day": Scenario(
-        "a third of the events of one day are violations",
-        None,
-        4,
-        day_effects=one_bad_day,
+        "a third of the events of one day are violations", None, 4, day_effects=one_bad_day
     ),
     "planted-trend": Scenario(
         "the rate rises steadily; every column else is independent", None, 4, planted=TREND
@@ -368,14 +367,7 @@ def average_rate(log_odds: float, user_effect_sd: float) -> float:
 
 def log_odds_of(rate: float, user_effect_sd: float) -> float:
     """Return the log odds of a middling user at which `average_rate` is `rate`."""
-    low, high = -50.0, 50.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        if average_rate(middle, user_effect_sd) < rate:
-            low = middle
-        else:
-            high = middle
-    return low
+    return brentq(lambda log_odds: average_rate(log_odds, user_effect_sd) - rate, -50, 50)
 
 
 def with_null_rate(effects: Effects) -> Effects:
@@ -573,33 +565,6 @@ def _work(data_set: DataSet) -> Outcome:
     return measure(_bench, data_set)
 
 
-class Workers:
-    """Processes that measure data sets, in the order given whatever their number."""
-
-    def __init__(self, project: CompiledProject, number: int, bar: tqdm) -> None:
-        """Start `number` processes, each with a bench of its own."""
-        self.bar = bar
-        self.pool = ProcessPoolExecutor(
-            number, get_context("spawn"), initializer=_start_worker, initargs=(project,)
-        )
-
-    def __enter__(self) -> Workers:
-        """Return the workers."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Drop what has not begun and end the processes."""
-        self.pool.shutdown(cancel_futures=True)
-
-    def measure(self, data_sets: Sequence[DataSet]) -> list[Outcome]:
-        """Return the outcomes of the data sets."""
-        outcomes = []
-        for outcome in self.pool.map(_work, data_sets):
-            outcomes.append(outcome)
-            self.bar.update()
-        return outcomes
-
-
 # --- the statistics of many runs -----------------------------------------------------------------
 
 
@@ -661,143 +626,101 @@ def share_of(
     share = hits / cases
     between = sum((run_hits - run_cases * share) ** 2 for run_hits, run_cases in runs)
     binomial = cases * share * (1 - share)
-    low, high = wilson_interval(share, cases / max(1.0, between / binomial if binomial else 1.0))
+    independent = cases / max(1.0, between / binomial if binomial else 1.0)
+    low, high = proportion_confint(share * independent, independent, 1 - LEVEL, method="wilson")
+    # Rounding can put a share of 0 or 1 outside.
+    low, high = min(float(low), share), max(float(high), share)
     return Share(scenario, statistic, hits, cases, share, low, high, least, most)
 
 
-def wilson_interval(share: float, cases: float) -> tuple[float, float]:
-    """Return the bounds of Wilson's interval at `LEVEL`."""
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    center = (share + z * z / (2 * cases)) / (1 + z * z / cases)
-    margin = (
-        z / (1 + z * z / cases) * math.sqrt(share * (1 - share) / cases + (z / (2 * cases)) ** 2)
-    )
-    return max(0.0, center - margin), min(1.0, center + margin)
+# A statistic: what it is called, its hits and cases in each run, the least and the most it may be.
+Statistic = tuple[str, Iterable[tuple[int, int]], float | None, float | None]
 
 
 def shares_of_scenario(name: str, outcomes: Sequence[Outcome]) -> list[Share]:
     """Return what is to be reported of a scenario."""
     scenario = SCENARIOS[name]
     if scenario.planted:
-        shares = _shares_of_planted(name, outcomes)
+        statistics = _statistics_of_planted(scenario, outcomes)
     elif name == "realistic":
-        shares = _shares_of_realistic(name, outcomes)
+        statistics = _statistics_of_realistic(scenario, outcomes)
+    elif scenario.day_effects:
+        # A memory of days is not allowed for.
+        most = None if name == "null-days-remember" else 0.06
+        statistics = _statistics_of_moving_days(outcomes, most)
     else:
-        shares = _shares_of_null(name, outcomes)
+        statistics = _statistics_of_null(scenario, outcomes)
+    shares = (share_of(name, *statistic) for statistic in statistics)
     return [share for share in shares if share is not None]
 
 
-def _shares_of_null(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
-    scenario = SCENARIOS[name]
-    if scenario.day_effects:
-        yield from _shares_of_moving_days(name, outcomes)
-        return
-    yield share_of(
-        name,
-        "runs with any verdict differs",
-        ((bool(outcome.differs[BY_DIMENSION]), 1) for outcome in outcomes),
-        most=0.06,
-    )
+def _once(hits: Iterable[object]) -> Iterable[tuple[int, int]]:
+    """Return hits and cases where each run is one case."""
+    return ((bool(hit), 1) for hit in hits)
+
+
+def _statistics_of_null(scenario: Scenario, outcomes: Sequence[Outcome]) -> Iterable[Statistic]:
+    claims = _once(outcome.differs[BY_DIMENSION] for outcome in outcomes)
+    yield "runs with any verdict differs", claims, None, 0.06
     if scenario.compares_design_effects:
         for variant in VARIANTS:
-            yield share_of(
-                name,
-                f"the same with {variant}",
-                ((bool(outcome.differs[variant]), 1) for outcome in outcomes),
-            )
+            claims = _once(outcome.differs[variant] for outcome in outcomes)
+            yield f"the same with {variant}", claims, None, None
     if scenario.true_rate:
-        yield share_of(
-            name,
-            "runs with any user confirmed",
-            ((outcome.confirmed_users > 0, 1) for outcome in outcomes),
-            most=0.06,
+        confirmed = _once(outcome.confirmed_users for outcome in outcomes)
+        yield "runs with any user confirmed", confirmed, None, 0.06
+        covered = (
+            tuple(map(sum, zip((0, 0), *outcome.covered_members.values(), strict=True)))
+            for outcome in outcomes
         )
-        yield share_of(
-            name,
-            "members whose interval covers the true rate",
-            (
-                tuple(map(sum, zip((0, 0), *outcome.covered_members.values(), strict=True)))
-                for outcome in outcomes
-            ),
-            least=0.94,
-            most=0.96,
-        )
-    yield share_of(
-        name,
-        "days outside the control limits",
-        (outcome.days_out_of_control for outcome in outcomes),
-    )
+        yield "members whose interval covers the true rate", covered, 0.94, 0.96
+    yield _days_out_of_control(outcomes)
 
 
-def _shares_of_moving_days(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
-    """Yield the shares where days do differ, but nothing else does, and no trend is there."""
+def _days_out_of_control(outcomes: Sequence[Outcome]) -> Statistic:
+    days = (outcome.days_out_of_control for outcome in outcomes)
+    return "days outside the control limits", days, None, None
+
+
+def _statistics_of_moving_days(
+    outcomes: Sequence[Outcome], most_trends: float | None
+) -> Iterable[Statistic]:
+    """Yield the statistics where days do differ, but nothing else does, and no trend is there."""
     found = [{finding[0] for finding in outcome.differs[BY_DIMENSION]} for outcome in outcomes]
-    # A memory of days is not allowed for.
-    most = None if name == "null-days-remember" else 0.06
-    yield share_of(name, "runs with a trend", (("trend" in names, 1) for names in found), most=most)
-    yield share_of(
-        name,
-        "runs with any verdict differs but of days and the trend",
-        ((bool(names - {"event_date", "trend"}), 1) for names in found),
-        most=0.06,
-    )
-    yield share_of(
-        name,
-        "runs in which days differ",
-        (("event_date" in names, 1) for names in found),
-    )
-    yield share_of(
-        name,
-        "days outside the control limits",
-        (outcome.days_out_of_control for outcome in outcomes),
-    )
+    yield "runs with a trend", _once("trend" in names for names in found), None, most_trends
+    others = _once(names - {"event_date", "trend"} for names in found)
+    yield "runs with any verdict differs but of days and the trend", others, None, 0.06
+    yield "runs in which days differ", _once("event_date" in names for names in found), None, None
+    yield _days_out_of_control(outcomes)
 
 
-def _shares_of_planted(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
-    scenario = SCENARIOS[name]
+def _statistics_of_planted(scenario: Scenario, outcomes: Sequence[Outcome]) -> Iterable[Statistic]:
     dimension, member = scenario.planted
     for variant in outcomes[0].differs:
-        yield share_of(
-            name,
-            f"runs that find {dimension} {member}".rstrip()
-            + (f", {variant}" if scenario.compares_design_effects else ""),
-            ((outcome.finds(dimension, member, variant), 1) for outcome in outcomes),
-            least=POWER if variant == BY_DIMENSION else None,
-        )
+        name = f"runs that find {dimension} {member}".rstrip()
+        found = _once(outcome.finds(dimension, member, variant) for outcome in outcomes)
+        least = POWER if variant == BY_DIMENSION else None
+        yield name + f", {variant}" * scenario.compares_design_effects, found, least, None
 
 
-def _shares_of_realistic(name: str, outcomes: Sequence[Outcome]) -> Iterable[Share | None]:
-    for dimension, member in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
-        yield share_of(
-            name,
-            f"runs that find {dimension} {member}",
-            ((outcome.finds(dimension, member), 1) for outcome in outcomes),
-        )
-    truth = expected_differences(SCENARIOS[name].effects)
+def _statistics_of_realistic(
+    scenario: Scenario, outcomes: Sequence[Outcome]
+) -> Iterable[Statistic]:
+    for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
+        found = _once(outcome.finds(*planted) for outcome in outcomes)
+        yield f"runs that find {' '.join(planted)}", found, None, None
+    truth = expected_differences(scenario.effects)
     affected = {dimension for dimension, _ in truth}
-    yield share_of(
-        name,
-        "runs with any verdict differs of the wrong sign",
-        (
-            (
-                any(
-                    truth.get((dimension, member), 0.0) * difference < 0
-                    for dimension, member, difference in outcome.differs[BY_DIMENSION]
-                ),
-                1,
-            )
-            for outcome in outcomes
-        ),
+    wrong = _once(
+        any(truth.get(tuple(member), 0.0) * difference < 0 for *member, difference in claims)
+        for claims in (outcome.differs[BY_DIMENSION] for outcome in outcomes)
     )
-    yield share_of(
-        name,
-        "runs with any verdict differs where nothing has an effect",
-        (
-            (any(found[0] not in affected for found in outcome.differs[BY_DIMENSION]), 1)
-            for outcome in outcomes
-        ),
-        most=0.06,
+    yield "runs with any verdict differs of the wrong sign", wrong, None, None
+    elsewhere = _once(
+        any(claim[0] not in affected for claim in outcome.differs[BY_DIMENSION])
+        for outcome in outcomes
     )
+    yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
 
 
 def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -840,25 +763,37 @@ def calibrate(
     with (
         tempfile.TemporaryDirectory(prefix="calibrate-") as folder,
         tqdm(total=total, unit=" data sets", disable=None) as bar,
-        Workers(compile_project(Path(folder)), workers, bar) as pool,
+        ExitStack() as stack,
     ):
+        compiled = compile_project(Path(folder))
+        spawn = get_context("spawn")
+        pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(compiled,))
+        stack.callback(pool.shutdown, cancel_futures=True)
+
+        def measured(
+            name: str, purpose: str, effects: Effects | None, number: int, change: float = 0.0
+        ) -> Iterator[Outcome]:
+            size = events * SCENARIOS[name].size
+            seeds = [seed_of(seed, purpose, run) for run in range(number)]
+            for outcome in pool.map(
+                _work, [DataSet(name, own, size, effects, change) for own in seeds]
+            ):
+                bar.update()
+                yield outcome
+
         effects = {name: SCENARIOS[name].effects for name in names}
         differences = {}
         for name in planted:
             null = effects[name] and with_null_rate(effects[name])
-            data_sets = _data_sets(name, f"{name} baseline", null, BASELINE_RUNS, events, seed)
             differences[name] = median(
-                outcome.detectable[SCENARIOS[name].planted] for outcome in pool.measure(data_sets)
+                outcome.detectable[SCENARIOS[name].planted]
+                for outcome in measured(name, f"{name} baseline", null, BASELINE_RUNS)
             )
             if null:
                 effects[name] = plant(null, *SCENARIOS[name].planted, differences[name])
+        changes = {name: differences[name] for name in planted if SCENARIOS[name].planted == TREND}
         outcomes = {
-            name: pool.measure(
-                _data_sets(
-                    *(name, name, effects[name], runs, events, seed),
-                    change_per_week=differences[name] if SCENARIOS[name].planted == TREND else 0.0,
-                )
-            )
+            name: [*measured(name, name, effects[name], runs, changes.get(name, 0.0))]
             for name in names
         }
     return {
@@ -871,22 +806,6 @@ def calibrate(
         ],
         "dimensions": {name: dimensions_of_scenario(outcomes[name]) for name in names},
     }
-
-
-def _data_sets(
-    name: str,
-    purpose: str,
-    effects: Effects | None,
-    runs: int,
-    events: int,
-    seed: int,
-    change_per_week: float = 0.0,
-) -> list[DataSet]:
-    size = events * SCENARIOS[name].size
-    return [
-        DataSet(name, seed_of(seed, purpose, run), size, effects, change_per_week)
-        for run in range(runs)
-    ]
 
 
 def as_markdown(result: dict) -> str:

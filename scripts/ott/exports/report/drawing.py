@@ -78,6 +78,34 @@ VERDICT_STROKE = when("verdict", {"differs": VIOLATION}, MUTED)
 VERDICT_SHAPE = when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle")
 
 
+TIP = {"field": "tip"}
+
+
+def number(field: str, **options: Any) -> Spec:
+    """Return the encoding of a field of numbers."""
+    return {"field": field, "type": "quantitative", **options}
+
+
+def layer(
+    mark: str,
+    style: Spec | None = None,
+    *,
+    name: str = "",
+    rows: list[Row] | None = None,
+    where: str = "",
+    **encoding: Any,
+) -> Spec:
+    """Return marks in a style, of rows of their own or of those `where` an expression is true."""
+    spec: Spec = {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
+    if name:
+        spec["name"] = name
+    if rows is not None:
+        spec["data"] = {"values": rows}
+    if where:
+        spec["transform"] = [{"filter": where}]
+    return spec
+
+
 def layered(data: list[Row], *layers: Spec, height: Any = 240, **rest: Any) -> Spec:
     """Return a chart as wide as its place on the page."""
     return {
@@ -96,24 +124,19 @@ def headings(limit: float = 0.5) -> list[Spec]:
     Names above the rows leave the whole width to the data, on a phone as well. `limit` is the
     fraction of the width that the name may take.
     """
-    shared = {"type": "text", "baseline": "bottom", "yOffset": -4}
+    shared = {"baseline": "bottom", "yOffset": -4}
+    left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
+    right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
     return [
-        {
-            "name": "heading",
-            "mark": {**shared, "align": "left", "fontWeight": 600, "limit": {"expr": share}},
-            "encoding": {"x": {"value": 0}, "text": {"field": "heading"}},
-        }
-        if field == "heading"
-        else {
-            "name": "remark",
-            "mark": {**shared, "align": "right", "fontSize": 11, "limit": {"expr": share}},
-            "encoding": {
-                "x": {"value": "width"},
-                "text": {"field": "remark"},
-                "color": when("verdict", {"differs": INK}, "var(--ink-soft)"),
-            },
-        }
-        for field, share in (("heading", f"width * {limit}"), ("remark", f"width * {1 - limit}"))
+        layer("text", shared | left, name="heading", x={"value": 0}, text={"field": "heading"}),
+        layer(
+            "text",
+            shared | right,
+            name="remark",
+            x={"value": "width"},
+            text={"field": "remark"},
+            color=when("verdict", {"differs": INK}, "var(--ink-soft)"),
+        ),
     ]
 
 
@@ -173,41 +196,46 @@ def rate_domain(data: Iterable[Row]) -> list[float]:
     return [0, 1.18 * highest(data, "rate", "high")]
 
 
+def overall_line(tables: Tables, channel: str, scale: Spec, **rest: Any) -> Spec:
+    """Return the violation rate of all events as a dashed line."""
+    return layer(
+        "rule",
+        {"strokeDash": [4, 3], "opacity": 0.7},
+        rows=[{"overall": tables.violation_rate}],
+        **{channel: {**scale, "field": "overall"}},
+        **rest,
+    )
+
+
+def rate_point(style: Spec, **place: Any) -> Spec:
+    """Return rates as points in the colour and the shape of their verdicts."""
+    return layer(
+        "point",
+        {"strokeWidth": 1.5, "opacity": 1, **style},
+        fill=VERDICT_FILL,
+        stroke=VERDICT_STROKE,
+        shape=VERDICT_SHAPE,
+        tooltip=TIP,
+        **place,
+    )
+
+
 def rate_layers(tables: Tables, domain: list[float]) -> list[Spec]:
     """Return rates as points, their intervals as bars, and the overall rate as a dashed line."""
     scale = {"domain": domain, "nice": True}
     x = {"type": "quantitative", "scale": scale, "axis": percent_axis("Violation rate")}
-    low, high = {**x, "field": "low"}, {"field": "high"}
+    low, high = {**x, "field": "low"}, {**x, "field": "high"}
     offset = {"yOffset": 9}
-    cap = {"type": "tick", "thickness": 1.5, "size": 8, "orient": "vertical", **offset}
+    label = {"align": "left", "dx": 7, "fontSize": 11, **offset}
+    cap = {"thickness": 1.5, "size": 8, "orient": "vertical", **offset}
+    bar = {"strokeWidth": 2, **offset}
     return [
-        {
-            "name": "label",
-            "mark": {"type": "text", "align": "left", "dx": 7, "fontSize": 11, **offset},
-            "encoding": {"x": {**x, "field": "high"}, "text": {"field": "label"}},
-        },
-        {
-            "data": {"values": [{"overall": tables.violation_rate}]},
-            "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
-            "encoding": {"x": {**x, "field": "overall"}, "y": {"value": 0}}
-            | {"y2": {"value": "height"}},
-        },
-        {
-            "mark": {"type": "rule", "strokeWidth": 2, **offset},
-            "encoding": {"x": low, "x2": high, "color": VERDICT_STROKE},
-        },
-        {"mark": cap, "encoding": {"x": low, "color": VERDICT_STROKE}},
-        {"mark": cap, "encoding": {"x": {**x, "field": "high"}, "color": VERDICT_STROKE}},
-        {
-            "mark": {"type": "point", "size": 90, "strokeWidth": 1.5, "opacity": 1, **offset},
-            "encoding": {
-                "x": {**x, "field": "rate"},
-                "fill": VERDICT_FILL,
-                "stroke": VERDICT_STROKE,
-                "shape": VERDICT_SHAPE,
-                "tooltip": {"field": "tip"},
-            },
-        },
+        layer("text", label, name="label", x=high, text={"field": "label"}),
+        overall_line(tables, "x", x, y={"value": 0}, y2={"value": "height"}),
+        layer("rule", bar, x=low, x2={"field": "high"}, color=VERDICT_STROKE),
+        layer("tick", cap, x=low, color=VERDICT_STROKE),
+        layer("tick", cap, x=high, color=VERDICT_STROKE),
+        rate_point({"size": 90, **offset}, x={**x, "field": "rate"}),
     ]
 
 
@@ -267,28 +295,26 @@ def stacked(member: str, measure: str) -> Draw:
         write = percent if measure == "rate" else count
         names, parts = [], []
         for row in rows:
+            name = text(row[member])
             values = [row[f"{status}_{measure}"] for status in statuses]
-            written = " · ".join(write(value) for value in values)
-            names.append({"name": text(row[member]), "heading": text(row[member])})
-            names[-1]["remark"] = written if row["events"] else "no events"
+            written = " · ".join(write(value) for value in values) if row["events"] else "no events"
+            names.append({"name": name, "heading": name, "remark": written})
             parts += [
-                {"name": text(row[member]), "status": status, "order": order, "value": value}
-                | {"tip": f"{text(row[member])}, {status}: {write(value)}"}
+                {"name": name, "status": status, "order": order, "value": value}
+                | {"tip": f"{name}, {status}: {write(value)}"}
                 for order, (status, value) in enumerate(zip(statuses, values, strict=True))
             ]
         share = percent_axis("Share of the events")
-        bars = {
-            "data": {"values": parts},
-            "mark": {"type": "bar", "height": 14, "yOffset": 8, "stroke": SURFACE},
-            "encoding": {
-                "x": {"field": "value", "type": "quantitative"}
-                | {"axis": share if measure == "rate" else axis("Events", tickCount=5)},
-                "fill": status_color(tables),
-                "order": {"field": "order"},
-                "tooltip": {"field": "tip"},
-            },
-        }
         choice = status_filter(tables)
+        bars = layer(
+            "bar",
+            {"height": 14, "yOffset": 8, "stroke": SURFACE},
+            rows=parts,
+            x=number("value", axis=share if measure == "rate" else axis("Events", tickCount=5)),
+            fill=status_color(tables),
+            order={"field": "order"},
+            tooltip=TIP,
+        )
         bars["transform"] = choice.pop("transform")
         return in_rows(names, bars, limit=0.42, step=42, **choice)
 
@@ -303,14 +329,13 @@ def statuses(rows: list[Row], tables: Tables) -> Spec:
         | {"remark": f"{percent(row['event_share'])} · {count(row['events'])} events"}
         for row in rows
     ]
-    bars = {
-        "mark": {"type": "bar", "height": 18, "yOffset": 10, "stroke": SURFACE},
-        "encoding": {
-            "x": {"field": "value", "type": "quantitative", "axis": axis("Events", tickCount=5)},
-            "fill": status_color(tables),
-            "tooltip": {"field": "tip"},
-        },
-    }
+    bars = layer(
+        "bar",
+        {"height": 18, "yOffset": 10, "stroke": SURFACE},
+        x=number("value", axis=axis("Events", tickCount=5)),
+        fill=status_color(tables),
+        tooltip=TIP,
+    )
     return in_rows(data, bars, limit=0.4, step=48, **status_filter(tables))
 
 
@@ -320,18 +345,15 @@ def bars(member: str, value: str, share: str, unit: str, limit: float = 0.5) -> 
     def draw(rows: list[Row], tables: Tables) -> Spec:
         data = [
             {"name": text(row[member]), "heading": text(row[member]), "value": row[value]}
-            | {"remark": f"{count(row[value])} {unit}"}
+            | {
+                "remark": f"{count(row[value])} {unit}"
+                + (f" · {percent(row[share])}" if share else "")
+            }
             for row in rows
         ]
-        if share:
-            for drawn, row in zip(data, rows, strict=True):
-                drawn["remark"] += f" · {percent(row[share])}"
-        mark = {"type": "bar", "height": 14, "yOffset": 8, "color": BAR}
-        x = {"field": "value", "type": "quantitative"}
-        scale = axis(unit.capitalize(), tickCount=5, tickMinStep=1)
-        return in_rows(
-            data, {"mark": mark, "encoding": {"x": {**x, "axis": scale}}}, limit=limit, step=42
-        )
+        x = number("value", axis=axis(unit.capitalize(), tickCount=5, tickMinStep=1))
+        style = {"height": 14, "yOffset": 8, "color": BAR}
+        return in_rows(data, layer("bar", style, x=x), limit=limit, step=42)
 
     return draw
 
@@ -355,55 +377,40 @@ def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     side = {"type": "nominal", "scale": {"paddingInner": 0.04}}
     regions = [text(row["region"]) for row in tables.rows("compliance_by_region")]
     regulations = [text(row["regulation"]) for row in tables.rows("compliance_by_regulation")]
-    cell = {"type": "rect", "cornerRadius": 3}
-    ink = when("verdict", {"differs": "var(--on-violation)"}, INK)
-    soft = when("verdict", {"differs": "var(--on-violation)"}, "var(--ink-soft)")
+    top = axis(None, orient="top", labelAngle=0, **labels)
+    cell = {"cornerRadius": 3}
+    shades = {"type": "quantize", "domain": [0, highest(data, "rate")]}
+    shades["range"] = [f"var(--noise-{step})" for step in range(1, 6)]
+    on_violation = {"differs": "var(--on-violation)"}
+    # The words do not fit into the narrow cells of a phone; the colour remains.
+    narrow = {"test": "datum.remark === 'no evidence' && width < 330", "value": ""}
     return layered(
         data,
-        {
-            "transform": [{"filter": "datum.verdict !== 'differs'"}],
-            "mark": cell,
-            "encoding": {
-                "fill": {
-                    "field": "rate",
-                    "type": "quantitative",
-                    "scale": {
-                        "type": "quantize",
-                        "domain": [0, highest(data, "rate")],
-                        "range": [f"var(--noise-{step})" for step in range(1, 6)],
-                    },
-                    "legend": None,
-                },
-                "tooltip": {"field": "tip"},
-            },
-        },
-        {
-            "transform": [{"filter": "datum.verdict === 'differs'"}],
-            "mark": {**cell, "fill": VIOLATION},
-            "encoding": {"tooltip": {"field": "tip"}},
-        },
-        {
-            "mark": {"type": "text", "yOffset": -7, "fontSize": 11.5},
-            "encoding": {"text": {"field": "label"}, "color": ink},
-        },
-        {
-            "mark": {"type": "text", "yOffset": 8, "fontSize": 9},
-            "encoding": {
-                # The words do not fit into the narrow cells of a phone; the colour remains.
-                "text": {
-                    "condition": {
-                        "test": "datum.remark === 'no evidence' && width < 330",
-                        "value": "",
-                    },
-                    "field": "remark",
-                },
-                "color": soft,
-            },
-        },
+        layer(
+            "rect",
+            cell,
+            where="datum.verdict !== 'differs'",
+            fill=number("rate", scale=shades, legend=None),
+            tooltip=TIP,
+        ),
+        layer(
+            "rect", {**cell, "fill": VIOLATION}, where="datum.verdict === 'differs'", tooltip=TIP
+        ),
+        layer(
+            "text",
+            {"yOffset": -7, "fontSize": 11.5},
+            text={"field": "label"},
+            color=when("verdict", on_violation, INK),
+        ),
+        layer(
+            "text",
+            {"yOffset": 8, "fontSize": 9},
+            text={"condition": narrow, "field": "remark"},
+            color=when("verdict", on_violation, "var(--ink-soft)"),
+        ),
         height=46 * len(regions),
         encoding={
-            "x": {**side, "field": "regulation", "sort": regulations}
-            | {"axis": axis(None, orient="top", labelAngle=0, **labels)},
+            "x": {**side, "field": "regulation", "sort": regulations, "axis": top},
             "y": {**side, "field": "region", "sort": regions, "axis": axis(None, **labels)},
         },
     )
@@ -443,34 +450,25 @@ def histogram(title: str, unit: str, mean: bool = False, rare: bool = False) -> 
         )
         x = {"type": "quantitative", "axis": x_axis, "scale": {"zero": False}}
         layers = [
-            {
-                "mark": {"type": "bar", "color": BAR, "stroke": SURFACE, "strokeWidth": 0.5},
-                "encoding": {
-                    "x": {**x, "field": "start"},
-                    "x2": {"field": "end"},
-                    "y": {"field": "value", "type": "quantitative", "axis": y_axis}
-                    | {"scale": {**scale, "domain": [0, largest]}},
-                    "y2": {"datum": 0},
-                    "tooltip": {"field": "tip"},
-                },
-            }
+            layer(
+                "bar",
+                {"color": BAR, "stroke": SURFACE, "strokeWidth": 0.5},
+                x={**x, "field": "start"},
+                x2={"field": "end"},
+                y=number("value", axis=y_axis, scale={**scale, "domain": [0, largest]}),
+                y2={"datum": 0},
+                tooltip=TIP,
+            )
         ]
         if mean:
             value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
-            at_mean = {"data": {"values": [{"mean": value, "label": f"mean {decimal(value)} min"}]}}
+            at_mean = [{"mean": value, "label": f"mean {decimal(value)} min"}]
             place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
+            line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
+            label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
             layers += [
-                {
-                    **at_mean,
-                    "mark": {"type": "rule", "strokeDash": [5, 3], "strokeWidth": 1.5},
-                    "encoding": {**place, "y2": {"value": "height"}},
-                },
-                {
-                    **at_mean,
-                    "mark": {"type": "text", "align": "left", "dx": 6, "dy": 8}
-                    | {"fontWeight": 600},
-                    "encoding": {**place, "text": {"field": "label"}},
-                },
+                layer("rule", line, rows=at_mean, **place, y2={"value": "height"}),
+                layer("text", label, rows=at_mean, **place, text={"field": "label"}),
             ]
         return layered(data, *layers)
 
@@ -485,26 +483,29 @@ def bin_text(row: Row, in_percent: bool) -> str:
 
 def duration_box(rows: list[Row], tables: Tables) -> Spec:
     """Draw the quartiles, the ends, the median and the mean of the session duration."""
-
-    def x(field: str, **rest: Any) -> Spec:
-        return {"x": {"field": field, "type": "quantitative", **rest}}
-
     scale = {"axis": axis("Session duration (minutes)", tickCount={"expr": "width / 60"})}
-    box = {"type": "bar", "height": 30, "color": BAR}
-    median = {"type": "tick", "thickness": 3, "size": 30, "color": INK}
-    diamond = {"type": "point", "shape": "diamond", "size": 110, "opacity": 1}
+    median = {"thickness": 3, "size": 30, "color": INK, "orient": "vertical"}
+    diamond = {"shape": "diamond", "size": 110, "opacity": 1}
     return layered(
         rows,
-        {
-            "mark": {"type": "rule", "color": MUTED, "strokeWidth": 2},
-            "encoding": x("min_minutes", **scale) | {"x2": {"field": "max_minutes"}},
-        },
-        {"mark": box, "encoding": x("p25_minutes") | {"x2": {"field": "p75_minutes"}}},
-        {"mark": {**median, "orient": "vertical"}, "encoding": x("median_minutes")},
-        {
-            "mark": {**diamond, "fill": SURFACE, "stroke": INK, "strokeWidth": 1.5},
-            "encoding": x("mean_minutes"),
-        },
+        layer(
+            "rule",
+            {"color": MUTED, "strokeWidth": 2},
+            x=number("min_minutes", **scale),
+            x2={"field": "max_minutes"},
+        ),
+        layer(
+            "bar",
+            {"height": 30, "color": BAR},
+            x=number("p25_minutes"),
+            x2={"field": "p75_minutes"},
+        ),
+        layer("tick", median, x=number("median_minutes")),
+        layer(
+            "point",
+            {**diamond, "fill": SURFACE, "stroke": INK, "strokeWidth": 1.5},
+            x=number("mean_minutes"),
+        ),
         height=70,
     )
 
@@ -523,9 +524,8 @@ def events_by_hour(rows: list[Row], tables: Tables) -> Spec:
         | {"tip": f"{hour(row['event_hour'])}: {count(row['events'])} events"}
         for row in rows
     ]
-    y = {"field": "value", "type": "quantitative", "axis": axis("Events")}
-    encoding = {"x": HOURS, "y": y, "tooltip": {"field": "tip"}}
-    return layered(data, {"mark": {"type": "bar", "color": BAR}, "encoding": encoding})
+    y = number("value", axis=axis("Events"))
+    return layered(data, layer("bar", {"color": BAR}, x=HOURS, y=y, tooltip=TIP))
 
 
 def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
@@ -534,40 +534,27 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
         {**drawn, "event_hour": row["event_hour"], "label": "differs"}
         for drawn, row in zip(rate_rows(rows, "event_hour"), rows, strict=True)
     ]
-    differs = "datum.verdict === 'differs'"
     # Room for the labels that stand upright on the intervals.
     room = 1.25 if any(row["verdict"] == "differs" for row in rows) else 1
-    domain = [0, room * highest(data, "high")]
-    y = {"type": "quantitative", "scale": {"domain": domain, "nice": True}}
-    y["axis"] = percent_axis("Violation rate")
+    y = {"type": "quantitative", "axis": percent_axis("Violation rate")}
+    y["scale"] = {"domain": [0, room * highest(data, "high")], "nice": True}
+    low, high = {**y, "field": "low"}, {**y, "field": "high"}
+    upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
     return layered(
         data,
-        {
-            "data": {"values": [{"overall": tables.violation_rate}]},
-            "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
-            "encoding": {"y": {**y, "field": "overall"}},
-        },
-        {
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {"x": HOURS, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
-            | {"color": VERDICT_STROKE},
-        },
-        {
-            "mark": {"type": "point", "size": 50, "strokeWidth": 1.5, "opacity": 1},
-            "encoding": {
-                "x": HOURS,
-                "y": {**y, "field": "rate"},
-                "fill": VERDICT_FILL,
-                "stroke": VERDICT_STROKE,
-                "shape": VERDICT_SHAPE,
-                "tooltip": {"field": "tip"},
-            },
-        },
-        {
-            "transform": [{"filter": differs}],
-            "mark": {"type": "text", "angle": 270, "align": "left", "dx": 4, "fontSize": 11},
-            "encoding": {"x": HOURS, "y": {**y, "field": "high"}, "text": {"field": "label"}},
-        },
+        overall_line(tables, "y", y),
+        layer(
+            "rule", {"strokeWidth": 2}, x=HOURS, y=low, y2={"field": "high"}, color=VERDICT_STROKE
+        ),
+        rate_point({"size": 50}, x=HOURS, y={**y, "field": "rate"}),
+        layer(
+            "text",
+            upright,
+            where="datum.verdict === 'differs'",
+            x=HOURS,
+            y=high,
+            text={"field": "label"},
+        ),
     )
 
 
@@ -626,68 +613,60 @@ def events_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each day; dragging over them picks days."""
     data = day_rows(rows)
     x = day_axis(data[0]["day"], data[-1]["end"])
-    crowded = len(data) > CROWDED_DAYS
-    return layered(
-        data,
-        {
-            "params": [{"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}],
-            "mark": {"type": "bar", "stroke": SURFACE, "strokeWidth": 0.1 if crowded else 1},
-            "encoding": {
-                "x": {**x, "field": "day"},
-                "x2": {"field": "end"},
-                "y": {"field": "events", "type": "quantitative", "axis": axis("Events")},
-                "y2": {"datum": 0},
-                "fill": when("kind", {"partial": "url(#partial)"}, BAR),
-                "tooltip": {"field": "tip"},
-            },
-        },
-        height=150,
+    bars = layer(
+        "bar",
+        {"stroke": SURFACE, "strokeWidth": 0.1 if len(data) > CROWDED_DAYS else 1},
+        x={**x, "field": "day"},
+        x2={"field": "end"},
+        y=number("events", axis=axis("Events")),
+        y2={"datum": 0},
+        fill=when("kind", {"partial": "url(#partial)"}, BAR),
+        tooltip=TIP,
     )
+    bars["params"] = [{"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}]
+    return layered(data, bars, height=150)
 
 
 def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the control chart of the picked days."""
     data = day_rows(rows)
     x = day_axis("days[0]", "days[1]")
-    noon = {"x": {**x, "field": "noon"}}
-    domain = [0, highest(data, "rate", "high")]
-    y = {"type": "quantitative", "scale": {"domain": domain, "nice": True}}
-    y["axis"] = percent_axis("Violation rate")
-    center = tables.rows("violation_control_chart")[0]["center_line"]
+    noon = {**x, "field": "noon"}
+    y = {"type": "quantitative", "axis": percent_axis("Violation rate")}
+    y["scale"] = {"domain": [0, highest(data, "rate", "high")], "nice": True}
+    rate = {**y, "field": "rate"}
     size = 12 if len(data) > CROWDED_DAYS else 45
-    symbol = when("kind", {"outside": "diamond", "partial": "square"}, "circle")
+    upright = {"angle": 270, "align": "left", "dx": 7, "fontSize": 11}
     return layered(
         data,
-        {
-            "mark": {"type": "bar", "color": "var(--band)"},
-            "encoding": {"x": {**x, "field": "day"}, "x2": {"field": "end"}}
-            | {"y": {**y, "field": "low"}, "y2": {"field": "high"}},
-        },
-        {
-            "data": {"values": [{"center": center}]},
-            "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
-            "encoding": {"y": {**y, "field": "center"}},
-        },
-        {
-            "mark": {"type": "line", "color": INK, "strokeWidth": 2},
-            "encoding": {**noon, "y": {**y, "field": "seven"}},
-        },
-        {
-            "mark": {"type": "point", "size": size, "opacity": 1, "strokeWidth": 1.5},
-            "encoding": {
-                **noon,
-                "y": {**y, "field": "rate"},
-                "shape": symbol,
-                "fill": when("kind", {"outside": VIOLATION, "partial": SURFACE}, MUTED),
-                "stroke": when("kind", {"outside": VIOLATION}, MUTED),
-                "tooltip": {"field": "tip"},
-            },
-        },
-        {
-            "transform": [{"filter": "datum.kind !== 'inside'"}],
-            "mark": {"type": "text", "angle": 270, "align": "left", "dx": 7, "fontSize": 11},
-            "encoding": {**noon, "y": {**y, "field": "rate"}, "text": {"field": "kind"}},
-        },
+        layer(
+            "bar",
+            {"color": "var(--band)"},
+            x={**x, "field": "day"},
+            x2={"field": "end"},
+            y={**y, "field": "low"},
+            y2={"field": "high"},
+        ),
+        layer(
+            "rule",
+            {"strokeDash": [4, 3], "opacity": 0.7},
+            rows=[{"center": tables.rows("violation_control_chart")[0]["center_line"]}],
+            y={**y, "field": "center"},
+        ),
+        layer("line", {"color": INK, "strokeWidth": 2}, x=noon, y={**y, "field": "seven"}),
+        layer(
+            "point",
+            {"size": size, "opacity": 1, "strokeWidth": 1.5},
+            x=noon,
+            y=rate,
+            shape=when("kind", {"outside": "diamond", "partial": "square"}, "circle"),
+            fill=when("kind", {"outside": VIOLATION, "partial": SURFACE}, MUTED),
+            stroke=when("kind", {"outside": VIOLATION}, MUTED),
+            tooltip=TIP,
+        ),
+        layer(
+            "text", upright, where="datum.kind !== 'inside'", x=noon, y=rate, text={"field": "kind"}
+        ),
         params=[{"name": "days", "value": [data[0]["day"], data[-1]["end"]]}],
         transform=[{"filter": "datum.day >= days[0] && datum.end <= days[1]"}],
         height=260,
@@ -713,29 +692,21 @@ def users(rows: list[Row], tables: Tables) -> Spec:
     ages = {"type": "quantize", "range": [f"var(--age-{step})" for step in range(1, 6)]}
     largest = highest(data, "events")
     sizes = sorted({1, (largest + 1) // 2, largest})
-    x = {"field": "duration", "type": "quantitative"}
-    x["axis"] = axis("Mean session duration (minutes)", tickCount=6)
-    y = {"field": "rate", "type": "quantitative", "axis": percent_axis("Violation rate")}
-    return layered(
-        data,
-        {
-            "mark": {"type": "point", "opacity": 0.8},
-            "encoding": {
-                "x": x,
-                "y": y,
-                "size": {"field": "events", "type": "quantitative", "title": "Events"}
-                | {"scale": {"domain": [0, largest], "range": [8, 320]}}
-                | {"legend": {**legend, "symbolFillColor": MUTED, "values": sizes}},
-                "fill": {"field": "age", "type": "quantitative", "title": "Age (years)"}
-                | {"scale": ages, "legend": {**legend, "format": ".0f"}},
-                "shape": when("evidence", {"confirmed": "diamond"}, "circle"),
-                "stroke": when("evidence", {"confirmed": VIOLATION}, INK),
-                "strokeWidth": when("evidence", {"confirmed": 2.5}, 0.6),
-                "tooltip": {"field": "tip"},
-            },
-        },
-        height=320,
+    size = {"domain": [0, largest], "range": [8, 320]}
+    by_size = {**legend, "symbolFillColor": MUTED, "values": sizes}
+    marks = layer(
+        "point",
+        {"opacity": 0.8},
+        x=number("duration", axis=axis("Mean session duration (minutes)", tickCount=6)),
+        y=number("rate", axis=percent_axis("Violation rate")),
+        size=number("events", title="Events", scale=size, legend=by_size),
+        fill=number("age", title="Age (years)", scale=ages, legend={**legend, "format": ".0f"}),
+        shape=when("evidence", {"confirmed": "diamond"}, "circle"),
+        stroke=when("evidence", {"confirmed": VIOLATION}, INK),
+        strokeWidth=when("evidence", {"confirmed": 2.5}, 0.6),
+        tooltip=TIP,
     )
+    return layered(data, marks, height=320)
 
 
 def correlations(rows: list[Row], tables: Tables) -> Spec:
@@ -763,24 +734,17 @@ def correlations(rows: list[Row], tables: Tables) -> Spec:
     side = {"type": "nominal", "sort": list(METRICS.values()), "scale": {"paddingInner": 0.04}}
     diverging = {"type": "quantize", "domain": [-1, 1]}
     diverging["range"] = [f"var(--correlation-{step})" for step in range(1, 8)]
+    bold = {"yOffset": -7, "fontWeight": 600}
     return layered(
         data,
-        {
-            "mark": {"type": "rect", "cornerRadius": 3},
-            "encoding": {
-                "fill": {"field": "pearson", "type": "quantitative", "scale": diverging}
-                | {"legend": None},
-                "tooltip": {"field": "tip"},
-            },
-        },
-        {
-            "mark": {"type": "text", "yOffset": -7, "fontWeight": 600},
-            "encoding": {"text": {"field": "label"}},
-        },
-        {
-            "mark": {"type": "text", "yOffset": 9, "fontSize": 10},
-            "encoding": {"text": {"field": "p"}},
-        },
+        layer(
+            "rect",
+            {"cornerRadius": 3},
+            fill=number("pearson", scale=diverging, legend=None),
+            tooltip=TIP,
+        ),
+        layer("text", bold, text={"field": "label"}),
+        layer("text", {"yOffset": 9, "fontSize": 10}, text={"field": "p"}),
         height=52 * len({row["down"] for row in data}),
         encoding={
             "x": {**side, "field": "across", "axis": axis(None, **labels)},

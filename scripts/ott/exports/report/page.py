@@ -87,10 +87,11 @@ def kind_of_cell(column: str, value: Any, text: str) -> str:
 def description(chart: Chart, rows: Sequence[Row]) -> str:
     """Return what the chart shows, for those who do not see it."""
     about = f"{chart.title}. {chart.note}"
-    name, measure = chart.columns[0], chart.columns[1]
-    if "violation_rate" in chart.columns:
+    columns = chart.columns.split()
+    name, measure = columns[:2]
+    if "violation_rate" in columns:
         measure = "violation_rate"
-    if len(rows) > 12 or {"region", "regulation"} <= {*chart.columns} or name not in MEMBERS:
+    if len(rows) > 12 or {"region", "regulation"} <= {*columns} or name not in MEMBERS:
         return f"{about} The table below holds the numbers."
     values = [f"{COLUMNS[name][1](row[name])} {COLUMNS[measure][1](row[measure])}" for row in rows]
     return f"{about} {COLUMNS[measure][0]}: {', '.join(values)}."
@@ -145,8 +146,10 @@ def css(tables: Tables) -> str:
 
 def page(tables: Tables) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
-    tables.release.require((chart.table, column) for chart in CHARTS for column in chart.columns)
-    figures = [figure(chart, tables) for chart in CHARTS]
+    tables.release.require(
+        (chart.table, column) for chart in CHARTS for column in chart.columns.split()
+    )
+    figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
     manifest = tables.release.manifest
     made = [
@@ -172,10 +175,7 @@ def page(tables: Tables) -> str:
         findings=findings(tables),
         headlines=HEADLINES,
         summary=tables.summary,
-        sections=[
-            (section, [shown for shown in figures if shown.chart.section == section.key])
-            for section in SECTIONS
-        ],
+        sections=[(section, [figures[chart] for chart in section.charts]) for section in SECTIONS],
         associations=tables.rows("violation_associations"),
         statuses=tables.rows("compliance_by_status"),
         regions=tables.rows("compliance_by_region"),
@@ -183,7 +183,7 @@ def page(tables: Tables) -> str:
         made=", ".join(made) + "." if made else "",
         specs={
             "config": CONFIG,
-            "charts": {shown.chart.key: shown.spec for shown in figures if shown.spec},
+            "charts": {chart.key: shown.spec for chart, shown in figures.items() if shown.spec},
         },
         runtime=Script(
             "(() => {" + vl_convert.javascript_bundle().replace("</script", "<\\/script") + "})();"

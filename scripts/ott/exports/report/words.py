@@ -27,11 +27,7 @@ METRICS = {
     "user_age": "age",
     "event_hour": "hour",
 }
-DIMENSIONS = {
-    "data_shared": "data sharing",
-    "event_hour": "hour of the day",
-    "event_date": "day",
-}
+DIMENSIONS = {"data_shared": "data sharing", "event_hour": "hour of the day", "event_date": "day"}
 MISSING = "n/a"
 
 
