@@ -1,5 +1,5 @@
 with hours as (
-    select generated_number - 1 as event_hour
+    select cast(generated_number - 1 as integer) as event_hour
     from ({{ dbt.generate_series(24) }}) as series
 ),
 
