@@ -61,6 +61,7 @@
     {%- for dimension in dimensions -%}
         {%- do dimension.update({
             'display_order': loop.index,
+            'member_columns': dimension.columns | join(','),
             'members': dimension.get('members', 'seeds/' ~ dimension.get('seed') ~ '.csv'),
             'is_tested': dimension.get('is_tested', true),
         }) -%}

@@ -1,6 +1,7 @@
 with registered as (
     {{ rows_of(dimensions(), [
-        'dimension', 'label', 'singular', 'plural', 'members', 'is_tested', 'display_order',
+        'dimension', 'label', 'singular', 'plural', 'member_columns', 'members', 'is_tested',
+        'display_order',
     ]) }}
 ),
 
@@ -10,6 +11,7 @@ dimensions as (
         label,
         singular,
         plural,
+        member_columns,
         members,
         is_tested,
         cast(display_order as integer) as display_order
