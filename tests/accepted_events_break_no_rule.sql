@@ -1,5 +1,11 @@
 -- Whether members are known, other tests tell.
-select events.*
+select
+    {%- for column in event_columns() %}
+        events.{{ column.value }},
+    {%- endfor %}
+    events.is_violation,
+    events.event_hour,
+    events.event_date
 from {{ ref('fct_compliance_events') }} as events
 where
     {%- for column in event_columns() %}

@@ -63,14 +63,14 @@ distinct_events as (
 reasons as (
     select
         events.*,
-        read_days.fingerprint,
         {%- for column in event_columns() %}
             case
                 {%- for rule in rules_of(column) %}
                     when {{ breaks_rule(column, rule) }} then '{{ reason_code(column, rule) }}'
                 {%- endfor %}
-            end as {{ column.name }}_reason{{ ',' if not loop.last }}
+            end as {{ column.name }}_reason,
         {%- endfor %}
+        read_days.fingerprint
     from distinct_events as events
     inner join read_days on events.source_date = read_days.source_date
     {%- for column in event_columns() if column.kind == 'member' %}

@@ -11,7 +11,7 @@ with days as (
 
 -- A pass over the events counts several dimensions: the columns of one have few values together.
 {%- for pass, counted in tested_dimensions() | groupby('counted_with') %}
-    {%- set columns = (counted | sum(attribute='columns', start=[]) + ['event_date']) | unique | list %}
+    {%- set columns = counted | sum(attribute='columns', start=['event_date']) | unique | list %}
 
     by_{{ pass }} as (
         select

@@ -21,23 +21,34 @@ user_places as (
     group by user_id, region, regulation
 ),
 
--- What each user did in each member.
 {%- for dimension in tested_dimensions() %}
+    {%- set columns = dimension.columns | join(', ') %}
     {%- set counted = counted_in.get(dimension.dimension) %}
 
     {{ dimension.dimension }}_users as (
         select
             user_id,
-            {{ member_text(dimension.columns) }} as member,
+            {{ columns }},
             {%- if counted %}
-            cast(sum(events) as double) as events,
-            cast(sum(violation_events) as double) as violation_events
+                cast(sum(events) as double) as events,
+                cast(sum(violation_events) as double) as violation_events
             {%- else %}
-            cast(count(*) as double) as events,
-            cast(count(*) filter (where is_violation) as double) as violation_events
+                cast(count(*) as double) as events,
+                cast(count(*) filter (where is_violation) as double) as violation_events
             {%- endif %}
         from {{ counted or ref('int_accepted_events') }}
-        group by user_id, {{ dimension.columns | join(', ') }}
+        group by user_id, {{ columns }}
+    ),
+
+    {{ dimension.dimension }}_members as (
+        select
+            {{ columns }},
+            count(*) as users,
+            sum(violation_events) / sum(events) as violation_rate,
+            {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
+                as variance
+        from {{ dimension.dimension }}_users
+        group by {{ columns }}
     ),
 {%- endfor %}
 
@@ -45,13 +56,10 @@ members as (
     {%- for dimension in tested_dimensions() %}
         select
             '{{ dimension.dimension }}' as dimension,
-            member,
-            count(*) as users,
-            sum(violation_events) / sum(events) as violation_rate,
-            {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
-                as variance
-        from {{ dimension.dimension }}_users
-        group by member
+            {{ member_text(dimension.columns) }} as member,
+            users,
+            variance
+        from {{ dimension.dimension }}_members
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
@@ -64,8 +72,11 @@ residuals as (
             sum(users.violation_events - users.events * members.violation_rate) as residual,
             sum(users.events) as events
         from {{ dimension.dimension }}_users as users
-        inner join members
-            on members.dimension = '{{ dimension.dimension }}' and users.member = members.member
+        inner join {{ dimension.dimension }}_members as members
+            on
+                {%- for column in dimension.columns %}
+                    {{ 'and ' if not loop.first }}users.{{ column }} = members.{{ column }}
+                {%- endfor %}
         group by users.user_id
         {{ 'union all' if not loop.last }}
     {%- endfor %}

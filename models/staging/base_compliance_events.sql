@@ -8,7 +8,7 @@ with source_events as (
 renamed as (
     select
         {%- for column in raw_event_columns() %}
-            {{ source_column(column) }} as {{ column }}{{ ',' if not loop.last }}
+            {{ source_column(column) }} as {{ column }}{% if not loop.last %},{% endif %}
         {%- endfor %}
     from source_events
 )

@@ -8,7 +8,7 @@ typed as (
     select
         {%- for column in event_columns() %}
             {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
-            raw_events.{{ column.name }} as raw_{{ column.name }}{{ ',' if not loop.last }}
+            raw_events.{{ column.name }} as raw_{{ column.name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
     from raw_events
 ),
