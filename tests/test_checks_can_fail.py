@@ -58,29 +58,21 @@ DAMAGE = {
         " values ('event_id_missing,region_on_the_moon')",
         ["quarantine_by_rejection_reason_counts_every_reason"],
     ),
-    "names are not in the seeds": (
-        "delete from raw.rejection_reasons where rejection_reason = 'user_id_missing';"
-        " delete from raw.tested_dimensions where dimension = 'event_hour';"
-        " delete from raw.summary_metrics where metric = 'total_events'",
+    "what people look up is missing": (
+        "delete from marts.rejection_reasons where rejection_reason = 'user_id_missing';"
+        " delete from marts.dimensions where dimension = 'event_hour'",
         [
-            "rejection_reasons_are_those_of_the_rules",
             "quarantine_by_rejection_reason_has_all_reasons",
-            "tested_dimensions_are_those_of_the_tests",
             "violation_associations_has_all_dimensions",
-            "key_findings_cover_all_topics",
-            "summary_metrics_are_those_of_the_summary",
-            "compliance_summary_has_all_metrics",
         ],
     ),
-    "seeds have names that nothing else has": (
-        "insert into raw.rejection_reasons values ('region_on_the_moon', 99, 'x');"
-        " insert into raw.tested_dimensions values ('moon', 99, 'moon', 'moons');"
-        " insert into raw.summary_metrics values ('moons', 'x', 99, 'x', 'x')",
-        [
-            "rejection_reasons_are_those_of_the_rules",
-            "tested_dimensions_are_those_of_the_tests",
-            "summary_metrics_are_those_of_the_summary",
-        ],
+    "nobody knows what to do about a reason": (
+        "update marts.rejection_reasons set hint = null where rejection_reason = 'region_unknown'",
+        ["rejection_reasons_say_what_to_do"],
+    ),
+    "all members of a dimension are missing": (
+        "delete from marts.compliance_by_member where dimension = 'concurrent_streams'",
+        ["compliance_by_member_adds_up"],
     ),
     "rows are missing": (
         "delete from intermediate.int_input_rows;"
@@ -144,8 +136,11 @@ DAMAGE = {
         "delete from marts.compliance_by_regulation where regulation = 'GDPR';"
         " delete from marts.compliance_by_event_type where event_type = 'login';"
         " delete from marts.compliance_by_data_sharing where data_shared = 'full';"
-        " delete from marts.compliance_by_user_risk_tier where risk_tier = 'high'",
+        " delete from marts.compliance_by_user_risk_tier where risk_tier = 'high';"
+        " delete from marts.compliance_by_member where dimension = 'region' and member = 'EU'",
         [
+            "compliance_by_member_has_all_members",
+            "compliance_by_member_adds_up",
             "compliance_by_regulation_has_all_members",
             "compliance_by_event_type_has_all_members",
             "compliance_by_data_sharing_has_all_members",

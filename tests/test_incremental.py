@@ -373,8 +373,8 @@ CHANGES = {
          ("models/intermediate/int_days.sql", "coalesce(counts.events, 0)", "counts.events"),
          ("models/descriptions.md", "Never null", "Always there"),
          ("dbt_project.yml", "top_risk_users: 5", "top_risk_users: 7"),
-         ("models/intermediate/int_checked_events.sql", "concurrent_streams < 1",
-          "concurrent_streams < {{ var('minimum_streams', 1) }}")],
+         ("macros/registry/event_columns.sql", "'bounds': [1]",
+          "'bounds': [var('minimum_streams', 1)]")],
         set(),
     ),
     "the value of that variable": (
@@ -382,8 +382,8 @@ CHANGES = {
         {*DAILY},
     ),
     "a macro below others": (
-        [("macros/input/raw_event_columns.sql", "'region',\n        'regulation',",
-          "'regulation',\n        'region',")],
+        [("macros/rules/breaks_rule.sql", "{{ value }} > {{ rule.bounds[0] }}",
+          "{{ value }} >= {{ rule.bounds[0] }}")],
         {*DAILY},
     ),
     "the time of the build for the latest moment": (
@@ -396,7 +396,7 @@ CHANGES = {
         COUNTS,
     ),
     "a list of dimensions, and one of the models": (
-        [("macros/statistics/tested_dimensions.sql", "|| ' / ' ||", "|| ' and ' ||"),
+        [("macros/registry/dimensions.sql", "|| ' / ' ||", "|| ' and ' ||"),
          ("models/intermediate/int_daily_value_counts.sql", "cast({{ metric }} as double)",
           "cast({{ metric }} as double) + 1")],
         {"int_daily_member_counts", "int_daily_value_counts"},

@@ -1,6 +1,23 @@
 {#- Every reader takes a column and gives null where the value is missing or not of its kind. A column
     is read as text unless its `kind`, one of `column_types`, makes that needless. -#}
 
+{#- By the registry's kind of a column of an event. -#}
+{% macro read_column(column, relation, types) -%}
+    {%- set raw_value = relation ~ '.' ~ column.name -%}
+    {%- set kind = types[column.name] -%}
+    {%- if column.kind in ('id', 'integer') -%}
+        {{ read_integer(raw_value, kind) }}
+    {%- elif column.kind == 'number' -%}
+        {{ read_number(raw_value, kind) }}
+    {%- elif column.kind == 'timestamp' -%}
+        {{ read_timestamp(raw_value, kind) }}
+    {%- elif column.letters == 'upper' -%}
+        {{ ascii_upper(read_text(raw_value)) }}
+    {%- else -%}
+        {{ ascii_lower(read_text(raw_value)) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro read_text(column) -%}
     nullif({{ strip_blanks(as_text(column)) }}, '')
 {%- endmacro %}

@@ -9,41 +9,36 @@ with days as (
     {{ missing_days(ref('int_accepted_days')) }}
 ),
 
-{#- Two passes over the events for all dimensions: the columns of one have few values together. -#}
-{% set passes = {
-    'by_place_and_hour': ['region', 'regulation', 'event_hour'],
-    'by_kind': ['event_type', 'data_shared', 'concurrent_streams'],
-} %}
-{%- for counts, columns in passes.items() %}
-    {{ counts }} as (
+-- A pass over the events counts several dimensions: the columns of one have few values together.
+{%- for pass, counted in tested_dimensions() | groupby('counted_with') %}
+    {%- set columns = counted | sum(attribute='columns', start=['event_date']) | unique | list %}
+
+    by_{{ pass }} as (
         select
-            {{ columns | join(',\n        ') }},
-            event_date,
+            {{ columns | join(',\n            ') }},
             count(*) as events,
             count(*) filter (where status = 'compliant') as compliant_events,
             count(*) filter (where status = 'warning') as warning_events,
             count(*) filter (where status = 'violation') as violation_events
         from ({{ events_of_days() }}) as events
-        group by {{ columns | join(', ') }}, event_date
+        group by {{ columns | join(', ') }}
     ),
-
-{% endfor -%}
+{%- endfor %}
 
 counts as (
-    {%- for dimension, parts in tested_dimensions().items() %}
+    {%- for dimension in tested_dimensions() %}
         select
-            '{{ dimension }}' as dimension,
-            {{ parts.member }} as member,
+            '{{ dimension.dimension }}' as dimension,
+            {{ member_text(dimension.columns) }} as member,
             sum(events) as events,
             sum(compliant_events) as compliant_events,
             sum(warning_events) as warning_events,
             sum(violation_events) as violation_events,
             event_date
-        from {{ 'by_kind' if parts.columns in passes.by_kind else 'by_place_and_hour' }}
-        group by {{ parts.columns }}, event_date
-
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+        from by_{{ dimension.counted_with }}
+        group by {{ (dimension.columns + ['event_date']) | unique | join(', ') }}
+        {{ 'union all' if not loop.last }}
+    {%- endfor %}
 ),
 
 fingerprinted as (

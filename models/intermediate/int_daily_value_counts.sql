@@ -10,9 +10,7 @@ with days as (
 ),
 
 counts as (
-    {%- for metric in [
-        'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
-    ] %}
+    {%- for metric in event_metrics() %}
         select
             '{{ metric }}' as metric,
             cast({{ metric }} as double) as metric_value,

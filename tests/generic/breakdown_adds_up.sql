@@ -1,14 +1,23 @@
-{% test breakdown_adds_up(model, events) %}
+{% test breakdown_adds_up(model, events, dimensions=none) %}
 
 with breakdown as (
     select * from {{ model }}
 ),
 
 totals as (
+    {%- if dimensions %}
+    select
+        coalesce(sum(breakdown.events), 0) as breakdown_events,
+        sum(breakdown.event_share) as breakdown_share
+    from {{ dimensions }} as dimensions
+    left join breakdown on dimensions.dimension = breakdown.dimension
+    group by dimensions.dimension
+    {%- else %}
     select
         coalesce(sum(events), 0) as breakdown_events,
         sum(event_share) as breakdown_share
     from breakdown
+    {%- endif %}
 ),
 
 expected as (

@@ -1,20 +1,13 @@
-with tests as (
-    select * from {{ ref('violation_tests') }}
+with members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'concurrent_streams'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'concurrent_streams'
-),
-
-measures as (
+breakdown as (
     select
-        cast(counts.member as bigint) as concurrent_streams,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }}
-    from counts
-    left join tests on counts.member = tests.member
+        cast(members.member as bigint) as concurrent_streams,
+        {{ breakdown_columns('members') }}
+    from members
 )
 
-select * from measures
+select * from breakdown

@@ -1,26 +1,14 @@
-with data_sharing_levels as (
-    select * from {{ ref('data_sharing_levels') }}
-),
-
-tests as (
-    select * from {{ ref('violation_tests') }}
+with members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'data_shared'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'data_shared'
-),
-
-measures as (
+breakdown as (
     select
-        data_sharing_levels.data_shared,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }},
-        data_sharing_levels.display_order
-    from data_sharing_levels
-    left join counts on data_sharing_levels.data_shared = counts.member
-    left join tests on data_sharing_levels.data_shared = tests.member
+        members.member as data_shared,
+        {{ breakdown_columns('members') }},
+        members.display_order
+    from members
 )
 
-select * from measures
+select * from breakdown

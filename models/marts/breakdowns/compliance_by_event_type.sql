@@ -1,26 +1,14 @@
-with event_types as (
-    select * from {{ ref('event_types') }}
-),
-
-tests as (
-    select * from {{ ref('violation_tests') }}
+with members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'event_type'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'event_type'
-),
-
-measures as (
+breakdown as (
     select
-        event_types.event_type,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }},
-        event_types.display_order
-    from event_types
-    left join counts on event_types.event_type = counts.member
-    left join tests on event_types.event_type = tests.member
+        members.member as event_type,
+        {{ breakdown_columns('members') }},
+        members.display_order
+    from members
 )
 
-select * from measures
+select * from breakdown

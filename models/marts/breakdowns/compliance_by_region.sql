@@ -1,26 +1,14 @@
-with regions as (
-    select * from {{ ref('regions') }}
-),
-
-tests as (
-    select * from {{ ref('violation_tests') }}
+with members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'region'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'region'
-),
-
-measures as (
+breakdown as (
     select
-        regions.region,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }},
-        regions.display_order
-    from regions
-    left join counts on regions.region = counts.member
-    left join tests on regions.region = tests.member
+        members.member as region,
+        {{ breakdown_columns('members') }},
+        members.display_order
+    from members
 )
 
-select * from measures
+select * from breakdown

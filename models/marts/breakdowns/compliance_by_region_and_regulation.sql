@@ -6,28 +6,20 @@ regulations as (
     select * from {{ ref('regulations') }}
 ),
 
-tests as (
-    select * from {{ ref('violation_tests') }}
+members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'region_and_regulation'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'region_and_regulation'
-),
-
-measures as (
+breakdown as (
     select
         regions.region,
         regulations.regulation,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }}
+        {{ breakdown_columns('members') }}
     from regions
     cross join regulations
-    left join counts
-        on counts.member = {{ region_and_regulation('regions.region', 'regulations.regulation') }}
-    left join tests
-        on tests.member = {{ region_and_regulation('regions.region', 'regulations.regulation') }}
+    inner join members
+        on members.member = {{ member_text(['regions.region', 'regulations.regulation']) }}
 )
 
-select * from measures
+select * from breakdown

@@ -1,26 +1,14 @@
-with regulations as (
-    select * from {{ ref('regulations') }}
-),
-
-tests as (
-    select * from {{ ref('violation_tests') }}
+with members as (
+    select * from {{ ref('compliance_by_member') }}
     where dimension = 'regulation'
 ),
 
-counts as (
-    select * from {{ ref('int_member_counts') }}
-    where dimension = 'regulation'
-),
-
-measures as (
+breakdown as (
     select
-        regulations.regulation,
-        {{ compliance_measures('counts') }},
-        {{ violation_test_columns('tests') }},
-        regulations.display_order
-    from regulations
-    left join counts on regulations.regulation = counts.member
-    left join tests on regulations.regulation = tests.member
+        members.member as regulation,
+        {{ breakdown_columns('members') }},
+        members.display_order
+    from members
 )
 
-select * from measures
+select * from breakdown

@@ -1,5 +1,7 @@
+{% set metrics = headline_metrics() %}
+
 with metrics as (
-    select * from {{ ref('summary_metrics') }}
+    {{ rows_of(metrics, ['metric', 'section', 'display_order', 'unit', 'description']) }}
 ),
 
 users as (
@@ -154,10 +156,16 @@ summary as (
         metrics.section,
         metrics.metric,
         metrics.display_order,
-        cast(
-            {{ value_of_metric('metrics.metric', 'figures', summary_metrics('number')) }} as double
-        ) as value_number,
-        {{ value_of_metric('metrics.metric', 'figures', summary_metrics('text')) }} as value_text,
+        cast(case metrics.metric
+            {%- for metric in metrics if metric.kind == 'number' %}
+                when '{{ metric.metric }}' then figures.{{ metric.metric }}
+            {%- endfor %}
+        end as double) as value_number,
+        case metrics.metric
+            {%- for metric in metrics if metric.kind == 'text' %}
+                when '{{ metric.metric }}' then figures.{{ metric.metric }}
+            {%- endfor %}
+        end as value_text,
         metrics.unit,
         metrics.description
     from metrics

@@ -1,5 +1,5 @@
 with dimensions as (
-    select * from {{ ref('tested_dimensions') }}
+    select * from {{ ref('dimensions') }}
 ),
 
 associations as (
@@ -148,7 +148,7 @@ whole_days as (
 
 trend_finding as (
     select
-        100 as display_order,
+        {{ order_of_topic('trend') }} as display_order,
         'trend' as topic,
         {{ trend_sentence('trend', 'whole_days') }} as finding,
         trend.verdict,
@@ -160,7 +160,7 @@ trend_finding as (
 
 user_finding as (
     select
-        110 as display_order,
+        {{ order_of_topic('high_risk_users') }} as display_order,
         'high_risk_users' as topic,
         case
             when count(*) filter (where risk_evidence = 'confirmed') > 0
@@ -188,7 +188,7 @@ user_finding as (
 
 input_finding as (
     select
-        120 as display_order,
+        {{ order_of_topic('input_quality') }} as display_order,
         'input_quality' as topic,
         {{ percent('coalesce(quarantined_share, 0)') }} || ' of the raw rows are quarantined ('
         || {{ whole_number('quarantined_rows') }} || ' of ' || {{ whole_number('raw_rows') }}

@@ -1,6 +1,4 @@
-{% set metrics = [
-    'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
-] %}
+{% set metrics = event_metrics() %}
 {# All but the duration have few values. #}
 {% set metrics_of_few_values = metrics | reject('equalto', 'session_duration_minutes') | list %}
 

@@ -1,0 +1,81 @@
+{#- What events are grouped by, in the order of findings. Of each:
+    - `columns`: those of an accepted event that make the member; its text joins them by ` / `;
+    - `counted_with`: the pass over the events of a day that counts it, with dimensions whose columns have
+      few values together;
+    - `seed`: the reference data that has its members in a column of the same name; where there is none,
+      `members` says how they are known, and `int_members` lists them;
+    - `label`, for headings, `singular` and `plural`, for sentences;
+    - `is_tested`, unless told otherwise: whether its members are tested for differences. -#}
+{% macro dimensions() %}
+    {%- set dimensions = [
+        {
+            'dimension': 'region', 'columns': ['region'], 'counted_with': 'place', 'seed': 'regions',
+            'label': 'Region', 'singular': 'region', 'plural': 'regions',
+        },
+        {
+            'dimension': 'regulation', 'columns': ['regulation'], 'counted_with': 'place',
+            'seed': 'regulations',
+            'label': 'Regulation', 'singular': 'regulation', 'plural': 'regulations',
+        },
+        {
+            'dimension': 'region_and_regulation', 'columns': ['region', 'regulation'],
+            'counted_with': 'place', 'members': 'every combination',
+            'label': 'Region and regulation',
+            'singular': 'combination of region and regulation',
+            'plural': 'combinations of region and regulation',
+        },
+        {
+            'dimension': 'event_type', 'columns': ['event_type'], 'counted_with': 'kind',
+            'seed': 'event_types',
+            'label': 'Event type', 'singular': 'event type', 'plural': 'event types',
+        },
+        {
+            'dimension': 'data_shared', 'columns': ['data_shared'], 'counted_with': 'kind',
+            'seed': 'data_sharing_levels',
+            'label': 'Data sharing',
+            'singular': 'data sharing level', 'plural': 'data sharing levels',
+        },
+        {
+            'dimension': 'event_hour', 'columns': ['event_hour'], 'counted_with': 'place',
+            'members': 'every hour',
+            'label': 'Hour of the day',
+            'singular': 'hour of the day (UTC)', 'plural': 'hours of the day',
+        },
+        {
+            'dimension': 'concurrent_streams', 'columns': ['concurrent_streams'],
+            'counted_with': 'kind', 'members': 'as they occur',
+            'label': 'Concurrent streams',
+            'singular': 'number of concurrent streams', 'plural': 'numbers of concurrent streams',
+        },
+        {
+            'dimension': 'event_date', 'columns': ['event_date'], 'counted_with': 'place',
+            'members': 'every day from the first event to the last',
+            'label': 'Day', 'singular': 'day', 'plural': 'days',
+        },
+        {
+            'dimension': 'risk_tier', 'columns': ['risk_tier'], 'seed': 'risk_tiers',
+            'is_tested': false,
+            'label': 'Risk tier', 'singular': 'risk tier', 'plural': 'risk tiers',
+        },
+    ] -%}
+    {%- for dimension in dimensions -%}
+        {%- do dimension.update({
+            'display_order': loop.index,
+            'member_columns': dimension.columns | join(','),
+            'members': dimension.get('members', 'seeds/' ~ dimension.get('seed') ~ '.csv'),
+            'is_tested': dimension.get('is_tested', true),
+        }) -%}
+    {%- endfor -%}
+    {{- return(dimensions) -}}
+{% endmacro %}
+
+{% macro tested_dimensions() %}
+    {{- return(dimensions() | selectattr('is_tested') | list) -}}
+{% endmacro %}
+
+{#- A member as text, from the columns that make it. -#}
+{% macro member_text(columns) -%}
+    {%- for column in columns -%}
+        {{ " || ' / ' || " if not loop.first }}{{ as_text(column) }}
+    {%- endfor -%}
+{%- endmacro %}

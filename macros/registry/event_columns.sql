@@ -1,0 +1,119 @@
+{#- The columns of an event as the platform sends it, in the order of the file, which is also that of
+    the reasons for rejection. Of each:
+    - `value`: the name of what was read from it;
+    - `kind`: `id`, `timestamp`, `member`, `integer` or `number`; it decides how a value is read, and
+      which reasons speak against one that is missing or cannot be read;
+    - `noun` and `unit`, for sentences;
+    - of a member, `seed`: the known ones, in a column of the same name, and `letters`: their case;
+    - `rules`: what else a value that was read must keep to. A rule has a `code`, the `condition` that
+      breaks it (one of those in `breaks_rule`) with its `bounds`, a `sentence` and a `hint`. -#}
+{% macro event_columns() %}
+    {{- return([
+        {
+            'name': 'event_id', 'value': 'event_id', 'kind': 'id', 'noun': 'event id',
+            'rules': [{
+                'code': 'conflicting', 'condition': 'conflicting',
+                'sentence': 'Rows with different content carry the same event id',
+                'hint': 'Find out which of the rows is right, and send it alone',
+            }],
+        },
+        {
+            'name': 'timestamp', 'value': 'occurred_at', 'kind': 'timestamp', 'noun': 'timestamp',
+            'rules': [
+                {
+                    'code': 'too_early', 'condition': 'early', 'bounds': [var('earliest_timestamp')],
+                    'sentence': 'The timestamp lies before the var earliest_timestamp',
+                    'hint': 'Mend the clock or the format that wrote it, or lower the var',
+                },
+                {
+                    'code': 'in_future', 'condition': 'future', 'bounds': [var('latest_timestamp')],
+                    'sentence': 'The timestamp lies after the var latest_timestamp',
+                    'hint': 'Mend the clock or the zone that wrote it; for live data set the var to now',
+                },
+            ],
+        },
+        {'name': 'user_id', 'value': 'user_id', 'kind': 'id', 'noun': 'user id'},
+        {
+            'name': 'region', 'value': 'region', 'kind': 'member', 'noun': 'region',
+            'seed': 'regions', 'letters': 'upper',
+        },
+        {
+            'name': 'regulation', 'value': 'regulation', 'kind': 'member', 'noun': 'regulation',
+            'seed': 'regulations', 'letters': 'upper',
+        },
+        {
+            'name': 'event_type', 'value': 'event_type', 'kind': 'member', 'noun': 'event type',
+            'seed': 'event_types', 'letters': 'lower',
+        },
+        {
+            'name': 'status', 'value': 'status', 'kind': 'member', 'noun': 'status',
+            'seed': 'statuses', 'letters': 'lower',
+        },
+        {
+            'name': 'user_age', 'value': 'user_age', 'kind': 'integer', 'noun': 'age', 'unit': 'years',
+            'rules': [{
+                'code': 'out_of_range', 'condition': 'outside',
+                'bounds': [var('minimum_user_age'), var('maximum_user_age')],
+                'sentence': 'The age lies outside the vars minimum_user_age and maximum_user_age',
+                'hint': 'Mend the age, or move the vars',
+            }],
+        },
+        {
+            'name': 'session_duration_minutes', 'value': 'session_duration_minutes', 'kind': 'number',
+            'noun': 'session duration', 'unit': 'minutes',
+            'rules': [
+                {
+                    'code': 'negative', 'condition': 'below', 'bounds': [0],
+                    'sentence': 'The session duration is below zero',
+                    'hint': 'Look whether the session ends before it begins',
+                },
+                {
+                    'code': 'too_long', 'condition': 'above',
+                    'bounds': [var('maximum_session_duration_minutes')],
+                    'sentence':
+                        'The session duration lies above the var maximum_session_duration_minutes',
+                    'hint': 'Look whether it is in seconds or its session never ended, or raise the var',
+                },
+            ],
+        },
+        {
+            'name': 'concurrent_streams', 'value': 'concurrent_streams', 'kind': 'integer',
+            'noun': 'number of streams', 'unit': 'streams',
+            'rules': [
+                {
+                    'code': 'below_one', 'condition': 'below', 'bounds': [1],
+                    'sentence': 'The number of streams is below one',
+                    'hint': 'Count the stream of the event itself',
+                },
+                {
+                    'code': 'too_many', 'condition': 'above',
+                    'bounds': [var('maximum_concurrent_streams')],
+                    'sentence': 'The number of streams lies above the var maximum_concurrent_streams',
+                    'hint': 'Look whether another number stands in its column, or raise the var',
+                },
+            ],
+        },
+        {
+            'name': 'data_shared', 'value': 'data_shared', 'kind': 'member',
+            'noun': 'data sharing level', 'seed': 'data_sharing_levels', 'letters': 'lower',
+        },
+    ]) -}}
+{% endmacro %}
+
+{#- Their names, with something before each. -#}
+{% macro raw_event_columns(prefix='') %}
+    {%- set names = [] -%}
+    {%- for column in event_columns() -%}
+        {%- do names.append(prefix ~ column.name) -%}
+    {%- endfor -%}
+    {{- return(names) -}}
+{% endmacro %}
+
+{#- Those of the staged events: what was read, the day, and what it was read from. -#}
+{% macro staged_event_columns(prefix='') %}
+    {%- set names = [] -%}
+    {%- for column in event_columns() -%}
+        {%- do names.append(prefix ~ column.value) -%}
+    {%- endfor -%}
+    {{- return(names + [prefix ~ 'source_date'] + raw_event_columns(prefix ~ 'raw_')) -}}
+{% endmacro %}

@@ -1,0 +1,12 @@
+{#- What the key findings speak of, in their order: the tested dimensions, then what is not of one. -#}
+{% macro finding_topics() %}
+    {{- return(
+        tested_dimensions() | map(attribute='dimension') | list
+        + ['trend', 'high_risk_users', 'input_quality']
+    ) -}}
+{% endmacro %}
+
+{#- Tens, between which the findings of one topic have room. -#}
+{% macro order_of_topic(topic) -%}
+    {{ 10 * (finding_topics().index(topic) + 1) }}
+{%- endmacro %}
