@@ -20,12 +20,13 @@ from dbt.flags import set_flags
 from forked_dbt import run_dbt
 
 from ott import plugin
+from ott.build import WITHOUT_UNIT_TESTS
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
 ROOT_FILES = ("dbt_project.yml", "profiles.yml")
 # Unit tests check code, and `built_project` has seen to that.
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+BUILD = ("build", *WITHOUT_UNIT_TESTS)
 DBT = Path(sys.executable).with_name("dbt")
 
 
