@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build spark report superset test test-slow test-faults test-spark build-duckdb-2 test-duckdb-2 lint docs clean lock seed benchmark
+.PHONY: help build spark report superset test test-slow test-nightly test-spark build-duckdb-2 test-duckdb-2 lint docs clean lock seed benchmark
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -39,8 +39,8 @@ test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among the
 test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset: set OTT_TEST_SUPERSET)
 	$(BIN)/python -m pytest -m slow
 
-test-faults: $(INSTALLED)  ## Kill 25 whole builds, in place of 2 (half an hour)
-	OTT_TEST_BUILD_KILLS=25 $(BIN)/python -m pytest tests/test_faults.py
+test-nightly: $(INSTALLED)  ## Kill 25 whole builds, in place of 1, and replay 400 sequences of changes, in place of 40
+	OTT_TEST_BUILD_KILLS=25 OTT_TEST_SEQUENCES=400 $(BIN)/python -m pytest tests/test_faults.py tests/test_incremental.py
 
 .venv/spark/installed: scripts/spark-requirements.txt $(INSTALLED)
 	$(BIN)/python -m venv --clear .venv/spark
