@@ -487,8 +487,8 @@ def test_dirty_truth_adds_up_and_every_reason_occurs(dirty):
     assert len(rows) == truth["rows"] == 5000
     assert truth["accepted"] + truth["quarantined"] + truth["exact_copies_dropped"] == 5000
     assert truth["untidy_rows_accepted"] >= 6
-    # Equal shares of 250 touched rows, one more or less. A round has two rows for a conflict and for a
-    # copy, and one for each other reason, for several defects and for blanks.
+    # Equal shares of 250 touched rows, one more or less. A round has two rows for a conflict and
+    # for a copy, and one for each other reason, for several defects and for blanks.
     share = -(-250 // (len(truth["rejections"]) + 5))
     counts = truth["rejections"].values()
     assert set(counts) <= {share - 1, share, 2 * share - 2, 2 * share - 1, 2 * share}
