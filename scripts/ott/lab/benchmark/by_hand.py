@@ -6,10 +6,17 @@ import argparse
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
-from ott.lab.benchmark.reference import SEEDS, variables
+from ott.lab.benchmark.reference import SEEDS, registry, variables
 
 SCRIPT = Path(__file__).with_name("by_hand.sql")
+# Lists of the project's registry, by the name of their table.
+LISTS = {
+    "rejection_reasons": "rejection_reasons",
+    "summary_metrics": "headline_metrics",
+    "tested_dimensions": "tested_dimensions",
+}
 
 
 def build(events: str, database: Path, memory_limit: str | None = None) -> None:
@@ -27,6 +34,9 @@ def build(events: str, database: Path, memory_limit: str | None = None) -> None:
         chosen = {name: value for name, value in variables().items() if value != {}}
         for name, value in {**chosen, "events": events, "seeds": str(SEEDS)}.items():
             connection.execute(f"set variable {name} = {_literal(value)}")
+        for table, macro in LISTS.items():
+            connection.register("entries", pa.Table.from_pylist(registry(macro)))
+            connection.execute(f"create temp table {table} as from entries")
         connection.execute(SCRIPT.read_text(encoding="utf-8"))
 
 

@@ -3,7 +3,8 @@
 -- descriptions, contracts, checks, portability or release.
 --
 -- Session variables name the input (`events`, a path or glob), the folder of the reference data
--- (`seeds`) and the project's variables; by_hand.py sets them.
+-- (`seeds`) and the project's variables; by_hand.py sets them, and makes tables of the lists in
+-- the project's registry.
 
 create schema marts;
 
@@ -19,11 +20,6 @@ create temp table statuses as from read_csv(getvariable('seeds') || '/statuses.c
 create temp table data_sharing_levels as
 from read_csv(getvariable('seeds') || '/data_sharing_levels.csv');
 create temp table risk_tiers as from read_csv(getvariable('seeds') || '/risk_tiers.csv');
-create temp table rejection_reasons as
-from read_csv(getvariable('seeds') || '/rejection_reasons.csv');
-create temp table summary_metrics as from read_csv(getvariable('seeds') || '/summary_metrics.csv');
-create temp table tested_dimensions as
-from read_csv(getvariable('seeds') || '/tested_dimensions.csv');
 
 -- --- functions -----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy import special
 
-from ott.lab.benchmark.reference import METRICS, known, seed, variables
+from ott.lab.benchmark.reference import METRICS, known, registry, seed, variables
 
 Row = dict[str, object]
 
@@ -299,7 +299,7 @@ def violation_tests(dimensions: dict[str, Dimension], associations: dict[str, Ro
     alpha, least = chosen["alpha"], chosen["minimum_effect_percentage_points"] / 100
     minimum = chosen["minimum_expected_violations"]
     power_z = _power_z()
-    dimension_z = _normal_quantile(1 - alpha / len(seed("tested_dimensions")))
+    dimension_z = _normal_quantile(1 - alpha / len(registry("tested_dimensions")))
     rows = []
     for name, dimension in dimensions.items():
         association = associations[name]
@@ -534,7 +534,7 @@ def _fit_trend(
 ) -> None:
     """Fill in what three days or more tell."""
     chosen = variables()
-    tests, alpha = len(seed("tested_dimensions")) + 1, chosen["alpha"]
+    tests, alpha = len(registry("tested_dimensions")) + 1, chosen["alpha"]
     least = chosen["minimum_effect_percentage_points"] / 100
     freedom, period = len(x) - 2, x.max() - x.min()
     y, rate = violations / events, violations.sum() / events.sum()
@@ -735,7 +735,7 @@ def quarantine_by_rejection_reason(counts: Counts) -> list[Row]:
             ),
             "display_order": int(row["display_order"]),
         }
-        for row in seed("rejection_reasons")
+        for row in registry("rejection_reasons")
     ]
 
 
@@ -827,7 +827,7 @@ def compliance_summary(counts: Counts, tables: dict[str, list[Row]]) -> list[Row
         figures[f"{row['status']}_rate"] = row["event_share"]
 
     rows = []
-    for metric in seed("summary_metrics"):
+    for metric in registry("headline_metrics"):
         shared = {"section": metric["section"]}
         ending = {"unit": metric["unit"], "description": metric["description"]}
         place = int(metric["display_order"])
@@ -937,7 +937,7 @@ def _about_dimensions(tests: list[Row], associations: dict[str, Row]) -> Iterabl
         "differs": "The violation rate differs between ",
         "no_evidence": "The data shows no evidence that the violation rate differs between ",
     }
-    for dimension in seed("tested_dimensions"):
+    for dimension in registry("tested_dimensions"):
         name = dimension["dimension"]
         members = [row for row in tests if row["dimension"] == name]
         if not members:
@@ -980,7 +980,7 @@ def _about_dimensions(tests: list[Row], associations: dict[str, Row]) -> Iterabl
 
 
 def _about_members(tests: list[Row]) -> Iterable[Row]:
-    dimensions = {row["dimension"]: row for row in seed("tested_dimensions")}
+    dimensions = {row["dimension"]: row for row in registry("tested_dimensions")}
     for row in tests:
         if row["verdict"] != "differs" and row["dimension"] != "data_shared":
             continue

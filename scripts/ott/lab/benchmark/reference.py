@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 
+import jinja2
 import yaml
 
 from ott import PROJECT
 from ott.events.generator import SCHEMA
 
 SEEDS = PROJECT / "seeds"
+MACROS = PROJECT / "macros"
 
 COLUMNS = tuple(SCHEMA.names)
 # The columns whose members a seed lists, with the seed.
@@ -79,6 +82,34 @@ def seed(name: str) -> list[dict[str, str]]:
     """Return the rows of a seed in the order of the file, every value as text."""
     with (SEEDS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+class _Answer(Exception):  # noqa: N818
+    """How a macro returns what is no text, as in dbt."""
+
+
+@cache
+def registry(name: str) -> list[dict[str, object]]:
+    """Return what a macro of macros/registry lists, in its order."""
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
+    texts = [file.read_text(encoding="utf-8") for file in (MACROS / "registry").glob("*.sql")]
+    macros = re.findall(r"{% macro (\w+)\(.*?{%-? endmacro %}", "".join(texts), re.DOTALL)
+    parts = re.finditer(r"{% macro .*?{%-? endmacro %}", "".join(texts), re.DOTALL)
+
+    def answer(value: object) -> None:
+        raise _Answer(value)
+
+    def call(macro: str, template: jinja2.Template, *arguments: object) -> object:
+        try:
+            return getattr(template.module, macro)(*arguments)
+        except _Answer as answered:
+            return answered.args[0]
+
+    environment.globals |= {"return": answer, "var": variables().get}
+    for macro, part in zip(macros, parts, strict=True):
+        template = environment.from_string(part[0])
+        environment.globals[macro] = partial(call, macro, template)
+    return environment.globals[name]()
 
 
 @cache
