@@ -6,7 +6,7 @@ import subprocess
 
 import duckdb
 import pytest
-from conftest import assert_same
+from conftest import BUILD, assert_same
 
 from ott import releases
 
@@ -143,7 +143,7 @@ def test_every_variable_can_be_changed(new_project):
     assert bins == (7,)
     manifest = releases.verify(releases.current_release(project.releases))
     assert sorted(manifest["dbt"]["vars"]) == sorted(changed)
-    assert manifest["dbt"]["command"] == "dbt --no-use-colors build --vars ..."
+    assert manifest["dbt"]["command"] == f"dbt --no-use-colors {' '.join(BUILD)} --vars ..."
     assert "event_time" not in json.dumps(manifest)
     assert not manifest["marts"].keys() & {
         "fct_compliance_events",

@@ -199,8 +199,8 @@ BROKEN = {
     "raw": ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
     "staging": (
         "models/staging/stg_compliance_events.sql",
-        r"upper\(",
-        "lower(",
+        r"1900-01-01",
+        "1901-01-01",
         "stg_compliance_events",
     ),
     "intermediate": (

@@ -17,7 +17,11 @@ tests as (
 ),
 
 days as (
-    select * from {{ ref('int_days') }}
+    select
+        'event_date' as dimension,
+        {{ as_text('event_date') }} as member,
+        is_partial_day
+    from {{ ref('int_days') }}
 ),
 
 tier_counts as (
@@ -84,8 +88,7 @@ measures as (
     from members
     left join counts on members.dimension = counts.dimension and members.member = counts.member
     left join tests on members.dimension = tests.dimension and members.member = tests.member
-    left join days
-        on members.dimension = 'event_date' and members.member = {{ as_text('days.event_date') }}
+    left join days on members.dimension = days.dimension and members.member = days.member
 )
 
 select * from measures
