@@ -196,7 +196,7 @@ def test_dirty_events_built_by_days_give_the_same_marts(dirty_on_spark, new_proj
     arguments = ("--exclude", "test_type:unit", "--vars", "{maximum_quarantined_share: 0.5}")
     result = build(project, *arguments)
     assert result.returncode == 0, result.stdout
-    copy_tables(project, "marts_build", tmp_path / "marts")
+    copy_tables(project, "marts", tmp_path / "marts")
     on_duckdb = new_project("dirty_on_duckdb")
     shutil.copy(project.events_file, on_duckdb.events_file)
     result = on_duckdb.dbt("build", *arguments)

@@ -67,7 +67,9 @@
             ~ ' from ' ~ release ~ '.' ~ mart
         ) -%}
     {%- endfor -%}
-    {%- for row in run_query('show views in marts').rows if row[1] not in published_marts() -%}
+    {#- Spark lists the temporary views of the session as well, which are of no schema. -#}
+    {%- for row in run_query('show views in marts').rows
+        if row[0] == 'marts' and row[1] not in published_marts() -%}
         {%- do run_query('drop view marts.' ~ row[1]) -%}
     {%- endfor -%}
     {%- do run_query("alter schema marts set dbproperties ('release' = '" ~ release ~ "')") -%}
