@@ -14,9 +14,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from conftest import clean_environment, install
-
-from ott import releases
+from conftest import PROJECT, clean_environment, install
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -173,7 +171,7 @@ def test_duckdb_for_python_gives_the_same_answers(release_file, expected, pip_in
 def test_every_duckdb_finds_the_checksums_of_the_manifest(release_file, pip_install, version):
     packages = pip_install(f"duckdb=={version}")
     result = subprocess.run(
-        [sys.executable, releases.__file__, "verify"],
+        [sys.executable, PROJECT / "scripts" / "ott", "releases", "verify"],
         env={
             **clean_environment(),
             "PYTHONPATH": str(packages),
