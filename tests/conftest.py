@@ -64,7 +64,9 @@ class Project(BuiltProject):
         """Run dbt in the copy or another folder; stdout holds both outputs as text."""
         arguments = ("--no-use-colors", *arguments)
         variables = {**clean_environment(), **environment}
-        if not prefix and all(name.startswith(("OTT_", "DBT_")) for name in environment):
+        own = all(name.startswith(("OTT_", "DBT_")) for name in environment)
+        # Other modules than those that the forks have imported need a process of their own.
+        if own and not prefix and "PYTHONPATH" not in variables:
             return run_dbt(arguments, cwd or self.root, variables)
         return subprocess.run(
             [*prefix, DBT, *arguments],
