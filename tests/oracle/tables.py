@@ -1,0 +1,622 @@
+"""Every public mart of given raw rows, as a data frame with the columns of the mart.
+
+Columns that are looked up and not computed (descriptions, units, colours, display orders) are left
+out. Rates and shares are fractions, durations minutes; nan stands for null.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.api import OLS, add_constant
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from oracle import sentences
+from oracle.intake import judge
+from ott.registry import METRICS, known, registry, seed, variables
+
+STATUSES = ("compliant", "warning", "violation")
+STATISTICS = (
+    "violation_rate_low",
+    "violation_rate_high",
+    "rate_difference",
+    "detectable_difference",
+    "p_value",
+    "p_adjusted",
+)
+DIMENSIONS = {entry["dimension"]: entry for entry in registry("tested_dimensions")}
+SLICES = {
+    "compliance_by_region": ["region"],
+    "compliance_by_regulation": ["regulation"],
+    "compliance_by_region_and_regulation": ["region", "regulation"],
+    "compliance_by_event_type": ["event_type"],
+    "compliance_by_data_sharing": ["data_shared"],
+    "compliance_by_hour": ["event_hour"],
+    "compliance_by_concurrent_streams": ["concurrent_streams"],
+    "compliance_by_date": ["event_date"],
+}
+
+
+def ratio(numerator, denominator):
+    """Divide; nan where the denominator is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.divide(numerator, denominator)
+        return np.where(np.asarray(denominator) == 0, np.nan, quotient)[()]
+
+
+def adjusted(p_values, method: str) -> np.ndarray:
+    """Return p-values adjusted as one family, by statsmodels; nan belongs to none."""
+    p_values = np.asarray(p_values, float)
+    there = ~np.isnan(p_values)
+    if there.any():
+        p_values = p_values.copy()
+        p_values[there] = multipletests(p_values[there], method=method)[1]
+    return p_values
+
+
+def clustered_variance(residuals: pd.Series, events: pd.Series) -> float:
+    """Return the variance of an event with users as clusters; nan for a single user."""
+    total = events.sum()
+    correction = 1 - (events**2).sum() / total**2
+    return (residuals**2).sum() / total / correction if len(events) > 1 else math.nan
+
+
+class Oracle:
+    """All figures that the project gives for raw rows of text, None where a value is missing."""
+
+    def __init__(self, raw: pd.DataFrame, **changed: object) -> None:
+        """Take the rows, and variables that are not as in dbt_project.yml."""
+        self.vars = {**variables(), **changed}
+        self.raw_rows = len(raw)
+        self.intake = judge(raw, self.vars)
+        self.events = self.intake.events
+
+    def marts(self) -> dict[str, pd.DataFrame]:
+        """Return every mart but those that list what the registry says."""
+        return {
+            "fct_compliance_events": self.events,
+            "quarantined_compliance_events": self.intake.rejected,
+            "quarantine_by_rejection_reason": self.quarantine_by_reason,
+            "dim_users": self.users,
+            "top_risk_users": self.top_risk_users,
+            "violation_associations": self.associations.reset_index(),
+            "violation_tests": self.tests,
+            "violation_control_chart": self.control_chart,
+            "violation_trend": pd.DataFrame([self.trend]),
+            "metric_correlations": self.correlations,
+            "session_duration_statistics": self.session_statistics,
+            **self.histograms,
+            "compliance_by_member": self.by_member,
+            **{name: self.slice_of(name) for name in SLICES},
+            "compliance_by_user_risk_tier": self.by_risk_tier,
+            "compliance_by_status": self.by_status,
+            "compliance_summary": self.summary,
+            "key_findings": sentences.key_findings(self),
+        }
+
+    # --- counts ----------------------------------------------------------------------------------
+
+    @cached_property
+    def quarantine_by_reason(self) -> pd.DataFrame:
+        said = self.intake.rejected["rejection_reasons"].str.split(",").explode().value_counts()
+        reasons = pd.Series([row["rejection_reason"] for row in registry("rejection_reasons")])
+        rows = reasons.map(said).fillna(0).astype(int)
+        return pd.DataFrame(
+            {
+                "rejection_reason": reasons,
+                "quarantined_rows": rows,
+                "raw_row_share": ratio(rows, self.raw_rows),
+            }
+        )
+
+    @cached_property
+    def dimensions(self) -> dict[str, pd.DataFrame]:
+        """Events by status, users and variance of each member with events; and of all of them.
+
+        The last is the variance over users of the residuals from the rates of the members.
+        """
+        found = {}
+        for name, dimension in DIMENSIONS.items():
+            texts = [self.events[column].astype(str) for column in dimension["columns"]]
+            member = texts[0].str.cat(texts[1:], sep=" / ").rename("member")
+            by_user = pd.crosstab([member, self.events["user_id"]], self.events["status"])
+            by_user = by_user.reindex(columns=list(STATUSES), fill_value=0)
+            by_user["events"] = by_user.sum(axis=1)
+            members = by_user.groupby("member").sum()
+            rate = members["violation"] / members["events"]
+            by_user = by_user.join(rate.rename("rate"), on="member")
+            by_user["residual"] = by_user["violation"] - by_user["events"] * by_user["rate"]
+            groups = by_user.groupby("member")
+            members["users"] = groups.size()
+            members["variance"] = [
+                clustered_variance(group["residual"], group["events"]) for _, group in groups
+            ]
+            whole_users = by_user.groupby("user_id")[["residual", "events"]].sum()
+            members.attrs["variance"] = clustered_variance(*map(whole_users.get, whole_users))
+            found[name] = members.rename(columns=dict(zip(STATUSES, map(events_of, STATUSES))))
+        return found
+
+    def measures(self, counts: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that breakdowns begin with."""
+        return pd.DataFrame(
+            {
+                "events": counts["events"],
+                **{events_of(status): counts[events_of(status)] for status in STATUSES},
+                "users": counts["users"],
+                "event_share": ratio(counts["events"], len(self.events)),
+                **{
+                    f"{status}_rate": ratio(counts[events_of(status)], counts["events"])
+                    for status in STATUSES
+                },
+            }
+        )
+
+    # --- users -----------------------------------------------------------------------------------
+
+    @cached_property
+    def users(self) -> pd.DataFrame:
+        by_user = self.events.sort_values("event_id").groupby("user_id")
+        users = pd.DataFrame(
+            {
+                "user_age": by_user["user_age"].first(),
+                "events": by_user.size(),
+                "violation_events": by_user["is_violation"].sum(),
+                "warning_events": by_user["status"].agg(lambda status: (status == "warning").sum()),
+                "average_session_duration_minutes": by_user["session_duration_minutes"].mean(),
+                "average_concurrent_streams": by_user["concurrent_streams"].mean(),
+                "first_event_at": by_user["occurred_at"].min(),
+                "last_event_at": by_user["occurred_at"].max(),
+            }
+        ).reset_index()
+        n, k = users["events"], users["violation_events"]
+        rate, overall = k / n, ratio(k.sum(), n.sum())
+        bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
+        users["violation_rate"] = rate
+        users["risk_tier"] = pd.cut(rate, bounds, labels=known("risk_tier")).astype(str)
+        users["p_value"] = stats.binom.sf(k - 1, n, overall)
+        users["p_adjusted"] = adjusted(users["p_value"], "fdr_bh")
+        # The correlation of two events of a user, by the moments of Kleinman (1973).
+        spread, degrees, correlation = overall * (1 - overall), len(n) - 1, 0.0
+        expected = n.sum() - (n**2).sum() / max(n.sum(), 1) - degrees
+        if spread > 0 and expected > 0:
+            excess = (n * (rate - overall) ** 2).sum() / spread - degrees
+            correlation = np.clip(excess / expected, 0, 1)
+        weight = n * correlation / (1 + (n - 1) * correlation)
+        users["shrunk_violation_rate"] = overall + weight * (rate - overall)
+        alpha = self.vars["alpha"]
+        users["risk_evidence"] = np.select(
+            [overall**n >= alpha, users["p_adjusted"] < alpha, users["p_value"] < alpha],
+            ["too_few_events", "confirmed", "watch"],
+            "typical",
+        )
+        return users
+
+    @cached_property
+    def top_risk_users(self) -> pd.DataFrame:
+        order = ["p_adjusted", "p_value", "shrunk_violation_rate", "events", "user_id"]
+        ranked = self.users.sort_values(order, ascending=[True, True, False, False, True])
+        top = ranked.head(self.vars["top_risk_users"])
+        return top.assign(risk_rank=range(1, len(top) + 1))
+
+    # --- members ---------------------------------------------------------------------------------
+
+    @cached_property
+    def associations(self) -> pd.DataFrame:
+        """Chi-square tests, corrected for users as clusters as by Rao and Scott (1981)."""
+        rows = {}
+        for name, members in self.dimensions.items():
+            n, k, freedom = members["events"], members["violation_events"], len(members) - 1
+            rate = ratio(k.sum(), n.sum())
+            binomial = rate * (1 - rate)
+            chi_square = ratio((n * (k / n - rate) ** 2).sum(), binomial)
+            variance = members["variance"].mean() * len(members) - members.attrs["variance"]
+            effect = np.fmax(1.0, ratio(variance, freedom * binomial))
+            sparse = (n * min(rate, 1 - rate) < self.vars["minimum_expected_violations"]).sum()
+            rows[name] = {
+                "members": len(members),
+                "chi_square": chi_square,
+                "degrees_of_freedom": freedom,
+                "p_value": stats.chi2.sf(chi_square, freedom) if freedom > 0 else math.nan,
+                "p_adjusted": stats.chi2.sf(chi_square / effect, freedom)
+                if freedom > 0
+                else math.nan,
+                "cramers_v": np.sqrt(chi_square / n.sum()),
+                "design_effect": effect,
+                "verdict": "too_few" if 5 * sparse > len(members) else "no_evidence",
+            }
+            if len(members) == 0:
+                del rows[name]
+        found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
+        found["p_adjusted"] = adjusted(found["p_adjusted"], "holm")
+        differs = (found["verdict"] != "too_few") & (found["p_adjusted"] < self.vars["alpha"])
+        found["verdict"] = found["verdict"].mask(differs, "differs")
+        found["verdict"] = found["verdict"].mask(found["p_adjusted"].isna(), "too_few")
+        return found
+
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        return pd.concat([self.tests_of(name) for name in self.associations.index])
+
+    def tests_of(self, dimension: str) -> pd.DataFrame:
+        """Return the test of each member against the rest, as two proportions."""
+        alpha, least = self.vars["alpha"], self.vars["minimum_effect_percentage_points"] / 100
+        association, members = self.associations.loc[dimension], self.dimensions[dimension]
+        n, k = members["events"], members["violation_events"]
+        rest, total = n.sum() - n, n.sum()
+        pooled = k.sum() / total
+        binomial = pooled * (1 - pooled)
+        error = np.sqrt(binomial * (1 / n + ratio(1, rest)))
+        difference = k / n - ratio(k.sum() - k, rest)
+        z = ratio(difference, error)
+        clustered_error = error * math.sqrt(association["design_effect"])
+        p_adjusted = adjusted(2 * stats.norm.sf(abs(ratio(difference, clustered_error))), "holm")
+        low, high = self.wilson(k, n)
+
+        # As large as the test of the member and that of the dimension ask for.
+        z_power = stats.norm.ppf(self.vars["power"])
+        critical = stats.norm.isf(alpha / (2 * max(1, (~np.isnan(p_adjusted)).sum())))
+        demanded = max(critical, self.demanded_by(association["degrees_of_freedom"], z_power))
+        higher = np.minimum(pooled + (demanded + z_power) * clustered_error, max(pooled, 0.5))
+        alternative = np.sqrt(
+            association["design_effect"] * (higher * (1 - higher) / n + ratio(binomial, rest))
+        )
+        detectable = np.maximum(demanded * clustered_error, least) + z_power * alternative
+
+        few = np.minimum(n, rest) * min(pooled, 1 - pooled)
+        is_claimed = (p_adjusted < alpha) & (abs(difference) >= least)
+        return pd.DataFrame(
+            {
+                "dimension": dimension,
+                "events": n,
+                "violation_events": k,
+                "violation_rate": k / n,
+                "violation_rate_low": low,
+                "violation_rate_high": high,
+                "rate_difference": difference,
+                "detectable_difference": np.where(clustered_error > 0, detectable, np.nan),
+                "p_value": 2 * stats.norm.sf(abs(z)),
+                "p_adjusted": p_adjusted,
+                "verdict": np.select(
+                    [
+                        few < self.vars["minimum_expected_violations"],
+                        is_claimed & (association["verdict"] == "differs"),
+                    ],
+                    ["too_few", "differs"],
+                    "no_evidence",
+                ),
+            }
+        ).reset_index()
+
+    def demanded_by(self, freedom: int, z_power: float) -> float:
+        """Return how many standard errors a chi-square test asks for (Patnaik, 1949)."""
+        if freedom < 1:
+            return 0.0
+        # Wilson and Hilferty (1931)
+        part = 2 / (9 * freedom)
+        z = stats.norm.isf(self.vars["alpha"] / len(DIMENSIONS))
+        excess = freedom * (1 - part + z * math.sqrt(part)) ** 3 - freedom
+        half = excess + 2 * z_power**2
+        return math.sqrt(half + math.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)) - z_power
+
+    def wilson(self, successes, trials):
+        """Return both bounds of score intervals, nan without trials."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return proportion_confint(
+                np.asarray(successes, float),
+                np.asarray(trials, float),
+                alpha=1 - self.vars["confidence_level"],
+                method="wilson",
+            )
+
+    @cached_property
+    def by_member(self) -> pd.DataFrame:
+        """Members of all dimensions, known ones without events too."""
+        tests = self.tests.set_index(["dimension", "member"])[[*STATISTICS, "verdict"]]
+        parts = []
+        for name, members in self.dimensions.items():
+            counts = members.reindex(self.known_members(name), fill_value=0).rename_axis("member")
+            rows = self.measures(counts).reset_index().assign(dimension=name)
+            rows = rows.join(tests, on=["dimension", "member"])
+            rows["verdict"] = rows["verdict"].fillna("too_few")
+            if name == "event_date":
+                rows["verdict"] = rows["verdict"].mask(self.days["is_partial"].to_numpy(), "too_few")
+            parts.append(rows)
+        tiers = self.by_risk_tier.rename(columns={"risk_tier": "member"})
+        return pd.concat([*parts, tiers.assign(dimension="risk_tier")], ignore_index=True)
+
+    def known_members(self, dimension: str) -> list[str]:
+        """Return what must stand in a breakdown, whatever happened."""
+        if dimension == "event_hour":
+            return [str(hour) for hour in range(24)]
+        if dimension == "event_date":
+            return [str(date) for date in self.days.index]
+        if dimension == "concurrent_streams":
+            return list(self.dimensions[dimension].index)
+        columns = DIMENSIONS[dimension]["columns"]
+        return [" / ".join(members) for members in product(*map(known, columns))]
+
+    def slice_of(self, mart: str) -> pd.DataFrame:
+        """Return the members of one dimension, with the columns that make them."""
+        columns = SLICES[mart]
+        dimension = "_and_".join(columns)
+        rows = self.by_member[self.by_member["dimension"] == dimension].reset_index(drop=True)
+        parts = rows["member"].str.split(" / ", expand=True).reindex(columns=range(len(columns)))
+        for place, column in enumerate(columns):
+            is_number = column in ("event_hour", "concurrent_streams")
+            rows[column] = parts[place].astype(int) if is_number else parts[place]
+        if dimension == "event_date":
+            rows["event_date"] = self.days.index
+            rows["is_partial_day"] = self.days["is_partial"].to_numpy()
+            rows = rows.merge(
+                self.control_chart.drop(columns=["violation_rate", "center_line"]), on="event_date"
+            )
+        return rows.drop(columns=["dimension", "member"])
+
+    @cached_property
+    def by_risk_tier(self) -> pd.DataFrame:
+        users = self.users.assign(users=1)
+        users["compliant_events"] = (
+            users["events"] - users["warning_events"] - users["violation_events"]
+        )
+        counted = ["events", "users", *map(events_of, STATUSES)]
+        counts = users.groupby("risk_tier")[counted].sum()
+        rows = self.measures(counts.reindex(known("risk_tier"), fill_value=0)).reset_index()
+        rows["violation_rate_low"], rows["violation_rate_high"] = self.wilson(
+            rows["violation_events"], rows["events"]
+        )
+        return rows.assign(**dict.fromkeys([*STATISTICS[2:], "verdict"], None))
+
+    @cached_property
+    def by_status(self) -> pd.DataFrame:
+        by_status = self.events.groupby("status")["user_id"].agg(events="size", users="nunique")
+        rows = by_status.reindex(list(STATUSES), fill_value=0)
+        return rows.assign(event_share=ratio(rows["events"], len(self.events))).reset_index()
+
+    # --- days ------------------------------------------------------------------------------------
+
+    @cached_property
+    def days(self) -> pd.DataFrame:
+        """Every day from the first to the last: events, violations, and whether it is partial."""
+        days = self.events.groupby("event_date")["is_violation"].agg(["size", "sum"])
+        days.columns = ["events", "violation_events"]
+        if days.empty:
+            return days.assign(is_partial=False)
+        period = pd.date_range(days.index[0], days.index[-1]).date
+        days = days.reindex(period, fill_value=0).rename_axis("event_date").assign(is_partial=False)
+        hours = self.events.sort_values("occurred_at")["event_hour"]
+        days.iloc[0, 2] |= hours.iloc[0] > 0
+        days.iloc[-1, 2] |= hours.iloc[-1] < 23
+        return days
+
+    @cached_property
+    def control_chart(self) -> pd.DataFrame:
+        """Each day with the limits of Laney's p' chart (2002)."""
+        days, (n, k) = self.days, (self.days["events"], self.days["violation_events"])
+        whole = ~days["is_partial"] & (n > 0)
+        center = ratio(k[whole].sum(), n[whole].sum())
+        binomial = center * (1 - center)
+        z = ratio(k[whole] / n[whole] - center, np.sqrt(binomial / n[whole]))
+        # 2 / sqrt(pi) is the mean range of two independent normal deviates.
+        sigma = np.fmax(1.0, np.abs(np.diff(z)).mean() / (2 / math.sqrt(math.pi)) if len(z) > 1 else 1)
+        rate, margin = ratio(k, n), 3 * sigma * np.sqrt(ratio(binomial, n))
+        week = days[["events", "violation_events"]].rolling(7).sum()
+        outside = pd.Series(abs(rate - center) > margin, days.index, dtype=object)
+        return pd.DataFrame(
+            {
+                "violation_rate": rate,
+                "violation_rate_7_days": ratio(week["violation_events"], week["events"]),
+                "center_line": center,
+                "control_limit_low": np.maximum(0, center - margin),
+                "control_limit_high": np.minimum(1, center + margin),
+                "is_out_of_control": outside.where(whole, None),
+            },
+            days.index,
+        ).reset_index()
+
+    @cached_property
+    def trend(self) -> dict[str, object]:
+        """Meta-regression over the days (Knapp and Hartung, 2003), some of them set aside."""
+        judged = self.control_chart["is_out_of_control"].notna().to_numpy()
+        days, chart = self.days[judged], self.control_chart[judged]
+        n, k = (days[column].to_numpy(float) for column in ("events", "violation_events"))
+        x = np.flatnonzero(judged) / 7
+        is_aside = np.zeros(len(n), bool)
+        if len(n) > 2:
+            _, _, residual, leverage = line(x, k / n, n)
+            margin = np.fmax(
+                chart["control_limit_high"] - chart["center_line"],
+                chart["center_line"] - chart["control_limit_low"],
+            )
+            is_far = abs(residual) > (1 - leverage) * margin.to_numpy()
+            is_aside = is_far & chart["is_out_of_control"].to_numpy(bool)
+        dates = ",".join(map(str, days.index[is_aside]))
+        n, k, x = n[~is_aside], k[~is_aside], x[~is_aside]
+        trend = {
+            "days": len(n),
+            "events": int(n.sum()),
+            "days_set_aside": int(is_aside.sum()),
+            "dates_set_aside": dates or None,
+            "verdict": "too_few",
+        }
+        fitted = ("change_per_week", "change_per_week_low", "change_per_week_high")
+        tested = ("change_over_period", "detectable_change", "p_value", "p_adjusted")
+        trend |= dict.fromkeys([*fitted, *tested], math.nan)
+        if len(n) > 2:
+            trend |= self.fitted_trend(x, n, k)
+        return trend
+
+    def fitted_trend(self, x: np.ndarray, n: np.ndarray, k: np.ndarray) -> dict[str, object]:
+        """Return what three days or more tell; `x` is in weeks."""
+        freedom, family, period = len(n) - 2, len(DIMENSIONS) + 1, x.max() - x.min()
+        alpha, least = self.vars["alpha"], self.vars["minimum_effect_percentage_points"] / 100
+        rate = k.sum() / n.sum()
+        event_variance = self.associations.loc["event_date", "design_effect"] * rate * (1 - rate)
+        _, _, residual, leverage = line(x, k / n, n)
+        excess = ratio((n * residual**2).sum(), event_variance) - freedom
+        between = np.fmax(0, excess / (n * (1 - leverage)).sum())
+        weight = n / (1 + n * between)
+        change, variance, residual, _ = line(x, k / n, weight)
+        error = math.sqrt(variance * max(event_variance, (weight * residual**2).sum() / freedom))
+        half_width = stats.t.ppf((1 + self.vars["confidence_level"]) / 2, freedom) * error
+        found = {
+            "change_per_week": change,
+            "change_per_week_low": change - half_width,
+            "change_per_week_high": change + half_width,
+            "change_over_period": change * period,
+        }
+        if error < 1e-12:
+            return found
+        # On average, the larger of two errors is larger than either.
+        larger_of_two = 1 + 1 / (2 * math.sqrt(math.pi * freedom))
+        critical = stats.t.isf(alpha / (2 * family), freedom) * error * larger_of_two
+        power = stats.t.ppf(self.vars["power"], freedom) * error
+        p_value = 2 * stats.t.sf(abs(change / error), freedom)
+        found |= {
+            "detectable_change": max(critical, least / period) + power,
+            "p_value": p_value,
+            "p_adjusted": min(1.0, family * p_value),
+        }
+        if min(k.sum(), (n - k).sum()) >= self.vars["minimum_expected_violations"]:
+            is_claimed = found["p_adjusted"] < alpha and abs(change * period) >= least
+            found["verdict"] = "differs" if is_claimed else "no_evidence"
+        return found
+
+    # --- distributions ---------------------------------------------------------------------------
+
+    @cached_property
+    def correlations(self) -> pd.DataFrame:
+        metrics, n = self.events[list(METRICS)].astype(float), len(self.events)
+        rows = []
+        for x, y in combinations(METRICS, 2):
+            row = {"metric_x": x, "metric_y": y, "events": n}
+            for name, method, p_value in (
+                ("pearson", stats.pearsonr, "p_value"),
+                ("spearman", stats.spearmanr, "spearman_p_value"),
+            ):
+                is_fixed = n < 2 or min(metrics[x].nunique(), metrics[y].nunique()) < 2
+                found = (math.nan, math.nan) if is_fixed else method(metrics[x], metrics[y])
+                row[name], row[p_value] = found[0], found[1] if n > 3 else math.nan
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def session_statistics(self) -> pd.DataFrame:
+        described = self.events["session_duration_minutes"].describe()
+        described.index = [
+            "events",
+            "mean_minutes",
+            "stddev_minutes",
+            "min_minutes",
+            "p25_minutes",
+            "median_minutes",
+            "p75_minutes",
+            "max_minutes",
+        ]
+        return described.to_frame().T.astype({"events": int})
+
+    @cached_property
+    def histograms(self) -> dict[str, pd.DataFrame]:
+        found = {}
+        for name, values in (
+            ("session_duration", self.events["session_duration_minutes"]),
+            ("user_age", self.users["user_age"]),
+            # In percent, rates of 1/6, 1/3 and 2/3, which lie on an edge, would fall one bin lower.
+            ("user_violation_rate", self.users["violation_rate"]),
+        ):
+            bins = self.vars[f"{name}_bins"]
+            frequencies, edges = np.histogram(values, bins=bins)
+            found[f"{name}_histogram"] = pd.DataFrame(
+                {
+                    "bin_number": range(1, bins + 1),
+                    "bin_start": edges[:-1],
+                    "bin_end": edges[1:],
+                    "frequency": frequencies,
+                }
+            )
+        return found
+
+    # --- summary ---------------------------------------------------------------------------------
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Headline figures; text and numbers in columns of their own."""
+        members = self.by_member[self.by_member["events"] > 0].set_index(["dimension", "member"])
+
+        def first(dimension: str, measure: str) -> object:
+            """Return the member with the most; of equal ones that which sorts first."""
+            if dimension not in members.index.levels[0]:
+                return None
+            rows = members.loc[dimension].reset_index()
+            if dimension == "event_hour":
+                rows["member"] = rows["member"].astype(float)
+            return rows.sort_values([measure, "member"], ascending=[False, True])["member"].iloc[0]
+
+        def most(dimension: str, measure: str) -> float:
+            return self.by_member.query("dimension == @dimension")[measure].max()
+
+        rates = self.by_member.set_index(["dimension", "member"])["violation_rate"]
+        statuses = self.by_status.set_index("status")
+        listed = {
+            column: ",".join(sorted(self.events[column].unique()))
+            for column in ("region", "regulation")
+        }
+        quarantined = len(self.intake.rejected)
+        figures = {
+            "total_events": len(self.events),
+            "unique_users": len(self.users),
+            "first_event_date": str(self.events["event_date"].min()),
+            "last_event_date": str(self.events["event_date"].max()),
+            "regions_covered": listed["region"],
+            "regulations_tracked": listed["regulation"],
+            **{events_of(status): statuses.at[status, "events"] for status in STATUSES},
+            **{f"{status}_rate": statuses.at[status, "event_share"] for status in STATUSES},
+            **{f"violation_rate_{name.lower()}": rates["region", name] for name in known("region")},
+            "average_session_duration_minutes": self.events["session_duration_minutes"].mean(),
+            "average_concurrent_streams": self.events["concurrent_streams"].mean(),
+            "median_user_age": self.events["user_age"].median(),
+            "high_risk_users": (self.users["risk_tier"] == "high").sum(),
+            "peak_traffic_hour": first("event_hour", "events"),
+            "peak_traffic_hour_events": most("event_hour", "events"),
+            "highest_violation_hour": first("event_hour", "violation_rate"),
+            "highest_violation_hour_rate": most("event_hour", "violation_rate"),
+            "highest_violation_region": first("region", "violation_rate"),
+            "best_compliance_region": first("region", "compliant_rate"),
+            "highest_violation_regulation": first("regulation", "violation_rate"),
+            "highest_violation_regulation_rate": most("regulation", "violation_rate"),
+            "highest_violation_data_sharing": first("data_shared", "violation_rate"),
+            "full_minus_none_sharing_rate": rates["data_shared", "full"]
+            - rates["data_shared", "none"],
+            "most_common_event_type": first("event_type", "events"),
+            "most_common_event_type_events": most("event_type", "events"),
+            "raw_rows": self.raw_rows,
+            "accepted_rows": len(self.events),
+            "quarantined_rows": quarantined,
+            "exact_copies_dropped": self.intake.copies,
+            "quarantined_share": ratio(quarantined, self.raw_rows),
+        }
+        return pd.DataFrame(
+            [
+                (name, None if isinstance(value, str) else value, value if isinstance(value, str) else None)
+                for name, value in figures.items()
+            ],
+            columns=["metric", "value_number", "value_text"],
+        ).astype({"value_number": float})
+
+
+def events_of(status: str) -> str:
+    """Return the name of the column that counts the events with a status."""
+    return f"{status}_events"
+
+
+def line(x: np.ndarray, y: np.ndarray, weight: np.ndarray):
+    """Return slope, its variance where weights are inverse variances, residuals and leverages."""
+    design, root = add_constant(x), np.sqrt(weight)
+    fit = OLS(root * y, root[:, None] * design).fit()
+    leverage = fit.get_influence().hat_matrix_diag
+    return fit.params[1], fit.normalized_cov_params[1, 1], y - design @ fit.params, leverage
