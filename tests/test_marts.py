@@ -1,4 +1,4 @@
-"""Every figure of every mart is that of the oracle: on the seed, on dirty events, with known effects.
+"""Every figure of every mart is that of the oracle: on the seed, dirty and planted events.
 
 Text, counts, verdicts and sentences are equal, other numbers agree to nine digits.
 """
@@ -71,7 +71,7 @@ def assert_marts(query, relations: dict[str, str], oracle: Oracle) -> None:
         exact = sum(types[column] != "DOUBLE" for column in columns)
 
         def in_order(rows, exact=exact):
-            return sorted(rows, key=lambda row: [str(value) for value in row[:exact]])
+            return sorted(rows, key=lambda its: [str(value) for value in its[:exact]])
 
         found = in_order(query(f"select {', '.join(columns)} from {relations[name]}"))
         wanted = frame[columns].astype(object).where(frame[columns].notna(), None)
@@ -101,7 +101,9 @@ def test_marts_of_the_seed(built_project):
         def query(sql: str) -> list[tuple]:
             return connection.execute(sql).fetchall()
 
-        tables = query("select table_name from information_schema.tables where table_schema='marts'")
+        tables = query(
+            "select table_name from information_schema.tables where table_schema='marts'"
+        )
         relations = {name: f"marts.{name}" for (name,) in tables}
         assert_marts(query, relations, Oracle(text_of(built_project.events_file)))
 
@@ -126,7 +128,8 @@ def test_figures_of_the_notebook(built_project):
         "select events from compliance_by_status where status = 'compliant'": 3947,
         "select events from compliance_by_status where status = 'warning'": 776,
         "select events from compliance_by_status where status = 'violation'": 277,
-        "select value_text from compliance_summary where metric = 'highest_violation_region'": "AFRICA",
+        "select value_text from compliance_summary"
+        " where metric = 'highest_violation_region'": "AFRICA",
         "select violation_events || ' of ' || events from compliance_by_region"
         " where region = 'AFRICA'": "16 of 250",
         "select value_number from compliance_summary where metric = 'highest_violation_hour'": 22,
@@ -164,7 +167,12 @@ def test_every_relation_and_column_is_described_in_the_database(built_project):
 
 def test_seed_without_effects_shows_no_difference(built_project):
     with built_project.connect() as connection:
-        for mart in ("violation_associations", "violation_tests", "violation_trend", "key_findings"):
+        for mart in (
+            "violation_associations",
+            "violation_tests",
+            "violation_trend",
+            "key_findings",
+        ):
             verdicts = connection.sql(f"select distinct verdict from marts.{mart}").fetchall()
             assert {verdict for (verdict,) in verdicts} <= {"no_evidence", "too_few", None}
         confirmed = "select count(*) from marts.dim_users where risk_evidence = 'confirmed'"
@@ -194,7 +202,9 @@ def test_planted_effects_are_found_and_no_others(bench, planted):
     above = {(dimension, member) for dimension, member, is_above in found if is_above}
     hours = {("event_hour", str(h)) for h, effect in enumerate(effects["event_hour"]) if effect > 0}
     regions = {("region", name) for name, effect in effects["region"].items() if effect > 0}
-    levels = {("data_shared", name) for name, effect in effects["data_shared"].items() if effect > 0}
+    levels = {
+        ("data_shared", name) for name, effect in effects["data_shared"].items() if effect > 0
+    }
     # Members without an effect may lie below: the rest of the events has one.
     assert above <= hours | regions | levels
     assert above >= {("region", "ASIA"), ("region", "AFRICA"), ("data_shared", "full")}

@@ -60,7 +60,9 @@ COLUMNS = tuple(column["name"] for column in registry("event_columns"))
 METRICS = tuple(registry("event_metrics"))
 # The columns of an event of which a seed lists the members; upper case or lower.
 KNOWN_MEMBERS = [entry["name"] for entry in registry("event_columns") if entry["kind"] == "member"]
-UPPER_CASE = [entry["name"] for entry in registry("event_columns") if entry.get("letters") == "upper"]
+UPPER_CASE = [
+    entry["name"] for entry in registry("event_columns") if entry.get("letters") == "upper"
+]
 # The columns that make the members of each tested dimension.
 DIMENSIONS = {entry["dimension"]: entry["columns"] for entry in registry("tested_dimensions")}
 

@@ -1,1 +1,1 @@
-"""A second implementation of all figures: pandas, scipy and statsmodels, none of the models' SQL."""
+"""A second implementation of all figures, by pandas, scipy and statsmodels."""

@@ -37,7 +37,9 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
     reasons["event_id"] = reasons["event_id"].mask(raw.index.isin(conflicting), "conflicting")
 
     said = [
-        ",".join(f"{column}_{reason}" for column, reason in zip(COLUMNS, row, strict=True) if reason)
+        ",".join(
+            f"{column}_{reason}" for column, reason in zip(COLUMNS, row, strict=True) if reason
+        )
         for row in pd.DataFrame(reasons).fillna("").itertuples(index=False)
     ]
     said = pd.Series(said, raw.index)
@@ -47,7 +49,7 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
 
 
 def read_value(column: str, text: str | None, variables: dict) -> tuple[object, str]:
-    """Return what a text says, and the reason that speaks against it: an empty text if none does."""
+    """Return what a text says, and the reason that speaks against it, empty if none does."""
     text = (text or "").strip(BLANKS)
     if not text:
         return None, "missing"

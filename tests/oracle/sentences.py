@@ -104,12 +104,12 @@ def of_dimensions(oracle):
             compared = ""
             if not math.isnan(test.rate_difference):
                 side = "below" if test.rate_difference < 0 else "above"
-                compared = (
-                    f", {points(abs(test.rate_difference))} {side} that of all other events"
-                )
+                compared = f", {points(abs(test.rate_difference))} {side} that of all other events"
             judged = "; this is no evidence of a difference"
             if not math.isnan(test.detectable_difference):
-                judged += f" ({power} one of {points(test.detectable_difference)} would have been seen)"
+                judged += (
+                    f" ({power} one of {points(test.detectable_difference)} would have been seen)"
+                )
             judged = {
                 "differs": ", more than chance explains",
                 "too_few": f"; too few {few} are expected to judge this",
@@ -147,8 +147,8 @@ def of_trend(oracle) -> tuple:
             f"{opening}: over {trend['days']} whole days it changed by {'+' if change > 0 else ''}"
             f"{points(change)} a week ({level(oracle.vars['confidence_level'])} interval "
             f"{points(trend['change_per_week_low'])} to {points(trend['change_per_week_high'])}, "
-            f"n = {trend['events']}){seen}; {chart['is_out_of_control'].eq(True).sum()} of the days "
-            "lie outside the control limits"
+            f"n = {trend['events']}){seen}; {chart['is_out_of_control'].eq(True).sum()} of the "
+            "days lie outside the control limits"
         )
     if trend["dates_set_aside"]:
         dates = trend["dates_set_aside"].replace(",", ", ")

@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from oracle import sentences
 from oracle.intake import judge
-from ott.registry import METRICS, known, registry, seed, variables
+from ott.registry import METRICS, known, registry, variables
 
 STATUSES = ("compliant", "warning", "violation")
 STATISTICS = (
@@ -139,7 +139,7 @@ class Oracle:
             ]
             whole_users = by_user.groupby("user_id")[["residual", "events"]].sum()
             members.attrs["variance"] = clustered_variance(*map(whole_users.get, whole_users))
-            found[name] = members.rename(columns=dict(zip(STATUSES, map(events_of, STATUSES))))
+            found[name] = members.rename(columns={status: events_of(status) for status in STATUSES})
         return found
 
     def measures(self, counts: pd.DataFrame) -> pd.DataFrame:
@@ -325,7 +325,9 @@ class Oracle:
             rows = rows.join(tests, on=["dimension", "member"])
             rows["verdict"] = rows["verdict"].fillna("too_few")
             if name == "event_date":
-                rows["verdict"] = rows["verdict"].mask(self.days["is_partial"].to_numpy(), "too_few")
+                rows["verdict"] = rows["verdict"].mask(
+                    self.days["is_partial"].to_numpy(), "too_few"
+                )
             parts.append(rows)
         tiers = self.by_risk_tier.rename(columns={"risk_tier": "member"})
         return pd.concat([*parts, tiers.assign(dimension="risk_tier")], ignore_index=True)
@@ -403,7 +405,9 @@ class Oracle:
         binomial = center * (1 - center)
         z = ratio(k[whole] / n[whole] - center, np.sqrt(binomial / n[whole]))
         # 2 / sqrt(pi) is the mean range of two independent normal deviates.
-        sigma = np.fmax(1.0, np.abs(np.diff(z)).mean() / (2 / math.sqrt(math.pi)) if len(z) > 1 else 1)
+        sigma = np.fmax(
+            1.0, np.abs(np.diff(z)).mean() / (2 / math.sqrt(math.pi)) if len(z) > 1 else 1
+        )
         rate, margin = ratio(k, n), 3 * sigma * np.sqrt(ratio(binomial, n))
         week = days[["events", "violation_events"]].rolling(7).sum()
         outside = pd.Series(abs(rate - center) > margin, days.index, dtype=object)
@@ -602,7 +606,11 @@ class Oracle:
         }
         return pd.DataFrame(
             [
-                (name, None if isinstance(value, str) else value, value if isinstance(value, str) else None)
+                (
+                    name,
+                    None if isinstance(value, str) else value,
+                    value if isinstance(value, str) else None,
+                )
                 for name, value in figures.items()
             ],
             columns=["metric", "value_number", "value_text"],

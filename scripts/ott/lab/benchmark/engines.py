@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ott import PROJECT
 from ott.lab.benchmark.inputs import Input
 from ott.lab.benchmark.measure import Measured, measure
-from ott.lab.benchmark.reference import PROJECT
 
 DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
@@ -113,22 +113,17 @@ class Bench:
             _link(file, own / "events")
 
     def _script(self, step: str, own: Path) -> Result:
-        module = {"sql": "by_hand", "pandas": "with_pandas", "polars": "with_polars"}[step]
-        output = own / ("by_hand.duckdb" if step == "sql" else "tables")
+        output = own / "tables"
         command = [
-            sys.executable,
-            "-m",
-            f"ott.lab.benchmark.{module}",
-            str(own / "events" / "*.parquet"),
-            str(output),
+            *(sys.executable, "-m", "ott.lab.benchmark"),
+            *(step, str(own / "events" / "*.parquet"), str(output)),
         ]
         if step == "sql" and self.memory_limit:
             command += ["--memory-limit", self.memory_limit]
         environment = {**_environment(), "PYTHONPATH": str(PROJECT / "scripts")}
         log = own / f"{step}.log"
         measured = measure(command, own, environment, log)
-        size = sum(file.stat().st_size for file in _files(output)) if measured.exit_code == 0 else 0
-        return Result(command, measured, {"output_bytes": size}, _problem(measured, log))
+        return Result(command, measured, {}, _problem(measured, log))
 
     def _dbt(self, step: str, own: Path, command: str, *options: str) -> Result:
         chosen = {"events_source": str(own / "events" / "*.parquet")}
@@ -161,7 +156,6 @@ class Bench:
         if results.exists():
             details = _details(results)
         if measured.exit_code == 0 and step.startswith("dbt"):
-            details["output_bytes"] = (own / "build.duckdb").stat().st_size
             details["is_published"] = (own / "release" / "current").exists()
         return Result(whole, measured, details, _problem(measured, log))
 
@@ -189,10 +183,6 @@ def _outputs(own: Path) -> Iterator[Path]:
         if (own / name).exists():
             yield own / name
     yield from own.glob("*.duckdb*")
-
-
-def _files(output: Path) -> Iterator[Path]:
-    yield from [output] if output.is_file() else output.rglob("*.parquet")
 
 
 def _problem(measured: Measured, log: Path) -> str | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import duckdb
 
-from ott.lab.benchmark.reference import PROJECT, limits
+from ott import PROJECT
+from ott.lab.benchmark.rules import limits
 
 GENERATOR = PROJECT / "scripts" / "ott"
 SAMPLE_EVENTS = 1000

@@ -21,11 +21,13 @@ GRACE_SECONDS = 5
 class Measured:
     """What a command took.
 
-    `peak_bytes` is the largest sum of the resident memory of all its processes at one moment;
-    pages that several of them share count in each.
+    `cpu_seconds` are those of user and system of all its processes, as far as they were seen in
+    the last moment before each ended. `peak_bytes` is the largest sum of their resident memory at
+    one moment; pages that several of them share count in each.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     exit_code: int
 
@@ -40,6 +42,7 @@ def measure(
     """
     with log.open("wb") as output:
         started = time.perf_counter()
+        collected = _collected_cpu_seconds()
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -51,10 +54,11 @@ def measure(
             start_new_session=True,
         )
         seen: dict[int, psutil.Process] = {}
+        cpu: dict[int, float] = {}
         peak = 0
         try:
             while True:
-                peak = max(peak, _resident_bytes(process.pid, seen))
+                peak = max(peak, _look(process.pid, seen, cpu))
                 try:
                     process.wait(INTERVAL_SECONDS)
                     break
@@ -63,11 +67,19 @@ def measure(
             seconds = time.perf_counter() - started
         finally:
             _end(process, seen)
-    return Measured(seconds, peak, process.returncode)
+    # What was collected is exact, but lacks processes that nobody waited for, such as Spark's.
+    cpu_seconds = max(_collected_cpu_seconds() - collected, sum(cpu.values()))
+    return Measured(seconds, cpu_seconds, peak, process.returncode)
 
 
-def _resident_bytes(pid: int, seen: dict[int, psutil.Process]) -> int:
-    """Return the resident memory of a process and all its descendants; note them in `seen`."""
+def _collected_cpu_seconds() -> float:
+    """Return the CPU time of all ended children, and of theirs that they waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _look(pid: int, seen: dict[int, psutil.Process], cpu: dict[int, float]) -> int:
+    """Return the resident memory of a process and all its descendants; note them and their CPU."""
     total = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
@@ -75,13 +87,15 @@ def _resident_bytes(pid: int, seen: dict[int, psutil.Process]) -> int:
             with contextlib.suppress(psutil.Error):
                 total += process.memory_info().rss
                 seen.setdefault(process.pid, process)
+                times = process.cpu_times()
+                cpu[process.pid] = times.user + times.system
     return total
 
 
 def _end(process: subprocess.Popen, seen: Mapping[int, psutil.Process]) -> None:
     """End whatever is left of a process tree: politely first, then not."""
     if process.poll() is None:
-        _resident_bytes(process.pid, dict(seen))
+        _look(process.pid, dict(seen), {})
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

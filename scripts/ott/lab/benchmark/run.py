@@ -153,13 +153,17 @@ def run_all(options: Options, result: dict) -> None:
                 "round": number,
                 "command": [_shown(word) for word in found.command],
                 "seconds": found.measured.seconds,
+                "cpu_seconds": found.measured.cpu_seconds,
                 "peak_bytes": found.measured.peak_bytes,
                 "memory_limit": options.memory_limit,
                 "details": found.details,
                 "problem": found.problem,
             }
         )
-        outcome = f"{found.measured.seconds:.1f} s, {found.measured.peak_bytes / 1e9:.2f} GB"
+        outcome = (
+            f"{found.measured.seconds:.1f} s ({found.measured.cpu_seconds:.1f} s of CPU), "
+            f"{found.measured.peak_bytes / 1e9:.2f} GB"
+        )
         say(f"{about}: {outcome}" + (f"\n{found.problem}" if found.problem else ""))
         write(options.output, result)
 

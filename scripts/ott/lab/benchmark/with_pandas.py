@@ -1,11 +1,11 @@
-"""The figures of the marts with pandas: `python -m ott.lab.benchmark.with_pandas EVENTS FOLDER`.
+"""What costs in a build, with pandas.
 
 Text is read as categories: as plain strings it would take several times the memory and time.
 """
 
 from __future__ import annotations
 
-import argparse
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ott.lab.benchmark import findings
-from ott.lab.benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
-from ott.lab.benchmark.output import write_quarantine, write_rows
-from ott.lab.benchmark.reference import COLUMNS, KNOWN_MEMBERS, METRICS, files, known, limits, tidy
+from ott.lab.benchmark.rules import files, limits, write_quarantine
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, METRICS, UPPER_CASE, known
 
-# The columns that make up the members of each tested dimension.
-DIMENSIONS = {
-    "region": ["region"],
-    "regulation": ["regulation"],
-    "region_and_regulation": ["region", "regulation"],
-    "event_type": ["event_type"],
-    "data_shared": ["data_shared"],
-    "event_hour": ["event_hour"],
-    "concurrent_streams": ["concurrent_streams"],
-    "event_date": ["event_date"],
-}
 # Plain integers cannot be missing.
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 
@@ -46,18 +33,21 @@ def read(pattern: str) -> pd.DataFrame:
     return raw.assign(is_duration_null=is_null)
 
 
-def without_copies(raw: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the rows without exact copies and how many these were.
+def tidy(column: str, text: object) -> str | None:
+    """Return text as the members of a column are written; None where nothing is left of it."""
+    stripped = text.strip(BLANKS) if isinstance(text, str) else ""
+    return (stripped.upper() if column in UPPER_CASE else stripped.lower()) or None
 
-    Adds `is_conflicting` to different rows with the same id.
-    """
+
+def without_copies(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without exact copies; `is_conflicting` says which share their id."""
     is_repeated = raw["event_id"].duplicated(keep=False) & raw["event_id"].notna()
     repeated = raw[is_repeated]
     is_copy = repeated.duplicated()
     versions = repeated[~is_copy]
     conflicting = versions.index[versions["event_id"].duplicated(keep=False)]
     rows = raw.assign(is_conflicting=raw.index.isin(conflicting))
-    return rows.drop(index=repeated.index[is_copy]), int(is_copy.sum())
+    return rows.drop(index=repeated.index[is_copy])
 
 
 def tidied(column: pd.Series) -> pd.Series:
@@ -88,15 +78,14 @@ def is_acceptable(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Serie
 
 
 def rejection_reasons(rejected: pd.DataFrame) -> pd.DataFrame:
-    """Return a column for each reason, in the order of the seed, that says which rows have it."""
+    """Return a column a reason, in the order of the registry: which rows have it."""
     allowed = limits()
     minutes = rejected["session_duration_minutes"]
     is_null = rejected["is_duration_null"]
     is_finite = pd.Series(np.isfinite(minutes), rejected.index)
 
     def membership(column: str) -> dict[str, pd.Series]:
-        texts = rejected[column].astype(object)
-        tidy_texts = texts.map(lambda text: tidy(column, text) if isinstance(text, str) else None)
+        tidy_texts = rejected[column].astype(object).map(lambda text: tidy(column, text))
         is_missing = tidy_texts.isna()
         return {
             f"{column}_missing": is_missing,
@@ -133,8 +122,8 @@ def rejection_reasons(rejected: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({reason: mask.astype(bool) for reason, mask in reasons.items()})
 
 
-def quarantine(rejected: pd.DataFrame, folder: Path) -> dict[str, int]:
-    """Write the rejected rows with their reasons and return how many each reason has."""
+def quarantine(rejected: pd.DataFrame, folder: Path) -> None:
+    """Write the rejected rows with their reasons."""
     reasons = rejection_reasons(rejected)
     lists = [",".join(reasons.columns[mask]) for mask in reasons.to_numpy()]
     values = rejected[list(COLUMNS)].astype(object)
@@ -143,7 +132,6 @@ def quarantine(rejected: pd.DataFrame, folder: Path) -> dict[str, int]:
     values.loc[is_nan, "session_duration_minutes"] = float("nan")
     rows = ((*row, text) for row, text in zip(values.itertuples(index=False), lists, strict=True))
     write_quarantine(folder, rows)
-    return reasons.sum().to_dict()
 
 
 def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.DataFrame:
@@ -176,47 +164,45 @@ def write_events(events: pd.DataFrame, folder: Path) -> None:
 # --- figures -------------------------------------------------------------------------------------
 
 
-def count_dimension(events: pd.DataFrame, columns: list[str]) -> Dimension:
-    """Return the members of a dimension, with the variances that its design effect needs."""
-    counts = events.groupby([*columns, "user_id"], observed=True, sort=False)[
-        ["is_warning", "is_violation"]
-    ].sum()
-    counts.columns = ["warning_events", "violation_events"]
-    counts["events"] = events.groupby([*columns, "user_id"], observed=True, sort=False).size()
+def clustered_variance(sums: pd.DataFrame) -> pd.Series:
+    """Return the variance of an event with users as clusters; nan for a single user."""
+    correction = 1 - sums["squared_events"] / sums["events"] ** 2
+    return sums["squared_residuals"] / sums["events"] / correction.where(correction > 0)
+
+
+def count_dimension(events: pd.DataFrame, dimension: str) -> pd.DataFrame:
+    """Return the members of a dimension, with their variances and that over all of them."""
+    columns = DIMENSIONS[dimension]
+    by_user = events.groupby([*columns, "user_id"], observed=True, sort=False)
+    counts = by_user[["compliant_events", "warning_events", "violation_events"]].sum()
+    counts["events"] = by_user.size()
     counts = counts.reset_index()
 
     by_member = counts.groupby(columns, observed=True)
-    totals = by_member[["events", "warning_events", "violation_events"]].sum()
+    totals = by_member[["events", "compliant_events", "warning_events", "violation_events"]].sum()
     totals["users"] = by_member.size()
     rates = (totals["violation_events"] / totals["events"]).rename("rate")
     counts = counts.join(rates, on=columns)
     counts["residual"] = counts["violation_events"] - counts["events"] * counts["rate"]
-    counts["squared_residual"] = counts["residual"] ** 2
+    counts["squared_residuals"] = counts["residual"] ** 2
     counts["squared_events"] = counts["events"] ** 2
-    squares = counts.groupby(columns, observed=True)[["squared_residual", "squared_events"]].sum()
+    sums = counts.groupby(columns, observed=True)[["squared_residuals", "squared_events"]].sum()
+    totals["variance"] = clustered_variance(totals.join(sums))
 
-    by_user = counts.groupby("user_id", sort=False)[["residual", "events"]].sum()
-    members = {}
-    for row in totals.join(squares).itertuples():
-        parts = row.Index if isinstance(row.Index, tuple) else (row.Index,)
-        name = " / ".join(
-            f"{part:%Y-%m-%d}" if isinstance(part, pd.Timestamp) else str(part) for part in parts
-        )
-        members[name] = Member(
-            int(row.events),
-            int(row.warning_events),
-            int(row.violation_events),
-            int(row.users),
-            clustered_variance(row.squared_residual, int(row.events), int(row.squared_events)),
-        )
-    return Dimension(
-        members,
-        clustered_variance(
-            float((by_user["residual"] ** 2).sum()),
-            int(by_user["events"].sum()),
-            int((by_user["events"] ** 2).sum()),
-        ),
+    users = counts.groupby("user_id", sort=False)[["residual", "events"]].sum()
+    overall = pd.DataFrame(
+        {
+            "squared_residuals": [(users["residual"] ** 2).sum()],
+            "events": [users["events"].sum()],
+            "squared_events": [(users["events"] ** 2).sum()],
+        }
     )
+    totals["dimension_variance"] = clustered_variance(overall)[0]
+    members = totals.reset_index()
+    texts = [members.pop(column).astype(str) for column in columns]
+    members.insert(0, "member", texts[0].str.cat(texts[1:], sep=" / "))
+    members.insert(0, "dimension", dimension)
+    return members
 
 
 def user_totals(events: pd.DataFrame) -> pd.DataFrame:
@@ -226,7 +212,7 @@ def user_totals(events: pd.DataFrame) -> pd.DataFrame:
     return first.assign(
         events=by_user.size(),
         violation_events=by_user["is_violation"].sum(),
-        warning_events=by_user["is_warning"].sum(),
+        warning_events=by_user["warning_events"].sum(),
         average_session_duration_minutes=by_user["session_duration_minutes"].mean(),
         average_concurrent_streams=by_user["concurrent_streams"].mean(),
         first_event_at=by_user["occurred_at"].min(),
@@ -234,107 +220,54 @@ def user_totals(events: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def count_days(events: pd.DataFrame) -> list[Day]:
-    """Return the days with events."""
-    days = events.groupby("event_date").agg(
-        events=("is_violation", "size"),
-        violation_events=("is_violation", "sum"),
-        first_hour=("event_hour", "min"),
-        last_hour=("event_hour", "max"),
-    )
-    return [
-        Day(row.Index.date(), row.events, row.violation_events, row.first_hour, row.last_hour)
-        for row in days.itertuples()
-    ]
-
-
-def session_statistics(minutes: pd.Series) -> dict[str, object]:
+def session_statistics(minutes: pd.Series) -> pd.DataFrame:
     """Return the row of session_duration_statistics."""
-    described = minutes.describe()
-    return {
-        "events": int(described["count"]),
-        "mean_minutes": described["mean"],
-        "stddev_minutes": described["std"],
-        "min_minutes": described["min"],
-        "p25_minutes": described["25%"],
-        "median_minutes": described["50%"],
-        "p75_minutes": described["75%"],
-        "max_minutes": described["max"],
-    }
+    described = minutes.describe().rename(
+        {
+            "count": "events",
+            **{name: f"{name}_minutes" for name in ("mean", "min", "max")},
+            "std": "stddev_minutes",
+            "25%": "p25_minutes",
+            "50%": "median_minutes",
+            "75%": "p75_minutes",
+        }
+    )
+    return described.to_frame().T.astype({"events": "int64"})
+
+
+def correlations(events: pd.DataFrame) -> pd.DataFrame:
+    """Return both coefficients of every pair of metrics."""
+    metrics = events[list(METRICS)].astype(float)
+    pearson, spearman = metrics.corr(), metrics.rank().corr()
+    return pd.DataFrame(
+        [
+            (x, y, len(events), pearson.at[x, y], spearman.at[x, y])
+            for x, y in combinations(METRICS, 2)
+        ],
+        columns=["metric_x", "metric_y", "events", "pearson", "spearman"],
+    )
 
 
 def build(pattern: str, folder: Path) -> None:
-    """Write all tables of the schema marts into a folder, from the Parquet files of a glob.
+    """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
 
     Raises FileNotFoundError if there are none.
     """
-    raw = read(pattern)
-    raw_rows = len(raw)
-    rows, copies = without_copies(raw)
-    del raw
+    rows = without_copies(read(pattern))
     members = {column: tidied(rows[column]) for column in KNOWN_MEMBERS}
     is_accepted = is_acceptable(rows, members)
-    rejections = quarantine(rows[~is_accepted], folder)
-    quarantined = len(rows) - int(is_accepted.sum())
+    quarantine(rows[~is_accepted], folder)
     events = accepted_events(
         rows[is_accepted], {name: member[is_accepted] for name, member in members.items()}
     )
     del rows, members, is_accepted
     write_events(events, folder)
-
-    events["is_warning"] = events["status"] == "warning"
-    users = user_totals(events)
-    counted_users = Users(
-        *(
-            users[column].to_numpy()
-            for column in ("user_id", "events", "warning_events", "violation_events")
-        )
-    )
-    judgement = findings.judge(counted_users)
-    users.insert(5, "violation_rate", judgement.violation_rate)
-    users = users.assign(
-        risk_tier=judgement.risk_tier,
-        p_value=judgement.p_value,
-        p_adjusted=judgement.p_adjusted,
-        shrunk_violation_rate=judgement.shrunk_violation_rate,
-        risk_evidence=judgement.risk_evidence,
-    )
-    users.to_parquet(folder / "dim_users.parquet", index=False)
-    top = users.iloc[findings.top_users(counted_users, judgement)]
-    top.insert(0, "risk_rank", range(1, len(top) + 1))
-    top.to_parquet(folder / "top_risk_users.parquet", index=False)
-
-    metrics = events[list(METRICS)].astype(float)
-    counts = Counts(
-        raw_rows=raw_rows,
-        accepted_rows=len(events),
-        quarantined_rows=quarantined,
-        exact_copies_dropped=copies,
-        rejections=rejections,
-        dimensions={name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()},
-        days=count_days(events),
-        users=counted_users,
-        judgement=judgement,
-        session_statistics=session_statistics(events["session_duration_minutes"]),
-        average_concurrent_streams=float(events["concurrent_streams"].mean()),
-        median_user_age=float(events["user_age"].median()),
-        pearson=metrics.corr().to_numpy(),
-        spearman=metrics.rank().corr().to_numpy(),
-        session_durations=(events["session_duration_minutes"].to_numpy(), None),
-        user_ages=users["user_age"].to_numpy(),
-    )
-    write_rows(folder, findings.small_tables(counts))
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("events", help="Parquet file or glob")
-    parser.add_argument("folder", type=Path, help="folder to write the tables into")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    build(options.events, options.folder)
-
-
-if __name__ == "__main__":
-    main()
+    for status in known("status"):
+        events[f"{status}_events"] = events["status"] == status
+    for name, table in (
+        ("user_totals", user_totals(events)),
+        ("member_counts", pd.concat([count_dimension(events, name) for name in DIMENSIONS])),
+        ("session_duration_statistics", session_statistics(events["session_duration_minutes"])),
+        ("metric_correlations", correlations(events)),
+    ):
+        table.to_parquet(folder / f"{name}.parquet", index=False)

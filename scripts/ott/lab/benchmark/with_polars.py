@@ -1,61 +1,26 @@
-"""The figures of the marts with polars: `python -m ott.lab.benchmark.with_polars EVENTS FOLDER`."""
+"""What costs in a build, with polars."""
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from ott.lab.benchmark import findings
-from ott.lab.benchmark.findings import Counts, Day, Dimension, Member, Users, clustered_variance
-from ott.lab.benchmark.output import write_quarantine, write_rows
-from ott.lab.benchmark.reference import (
-    BLANKS,
-    COLUMNS,
-    KNOWN_MEMBERS,
-    METRICS,
-    UPPER_CASE,
-    files,
-    known,
-    limits,
-)
-
-# The columns that make up the members of each tested dimension.
-DIMENSIONS = {
-    "region": ["region"],
-    "regulation": ["regulation"],
-    "region_and_regulation": ["region", "regulation"],
-    "event_type": ["event_type"],
-    "data_shared": ["data_shared"],
-    "event_hour": ["event_hour"],
-    "concurrent_streams": ["concurrent_streams"],
-    "event_date": ["event_date"],
-}
+from ott.lab.benchmark.rules import files, limits, write_quarantine
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, METRICS, UPPER_CASE, known
 
 # --- events --------------------------------------------------------------------------------------
 
 
-def without_copies(raw: pl.LazyFrame) -> tuple[pl.LazyFrame, int]:
-    """Return the rows without exact copies and how many these were.
-
-    Adds `is_conflicting` to different rows with the same id.
-    """
+def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows without exact copies; `is_conflicting` says which share their id."""
     ids = raw.select("event_id").drop_nulls().group_by("event_id").len().filter(pl.col("len") > 1)
     repeated_ids = ids.select("event_id").collect(engine="streaming")
     repeated = raw.join(repeated_ids.lazy(), on="event_id", how="semi").collect(engine="streaming")
     versions = repeated.unique().with_columns(is_conflicting=pl.len().over("event_id") > 1)
-    rows = pl.concat(
-        [
-            raw.join(repeated_ids.lazy(), on="event_id", how="anti").with_columns(
-                is_conflicting=pl.lit(False)
-            ),
-            versions.lazy(),
-        ]
-    )
-    return rows, repeated.height - versions.height
+    others = raw.join(repeated_ids.lazy(), on="event_id", how="anti")
+    return pl.concat([others.with_columns(is_conflicting=pl.lit(False)), versions.lazy()])
 
 
 def tidied(column: str) -> pl.Expr:
@@ -87,7 +52,7 @@ def is_acceptable() -> pl.Expr:
 
 
 def rejection_reasons() -> dict[str, pl.Expr]:
-    """Return the condition of each reason, in the order of the seed."""
+    """Return the condition of each reason, in the order of the registry."""
     allowed = limits()
     minutes = pl.col("session_duration_minutes")
 
@@ -125,8 +90,8 @@ def rejection_reasons() -> dict[str, pl.Expr]:
     return {reason: condition.fill_null(False) for reason, condition in reasons.items()}
 
 
-def quarantine(rejected: pl.DataFrame, folder: Path) -> dict[str, int]:
-    """Write the rejected rows with their reasons and return how many each reason has."""
+def quarantine(rejected: pl.DataFrame, folder: Path) -> None:
+    """Write the rejected rows with their reasons."""
     reasons = rejected.select(**rejection_reasons())
     lists = [
         ",".join(reason for reason, holds in zip(reasons.columns, row, strict=True) if holds)
@@ -134,7 +99,6 @@ def quarantine(rejected: pl.DataFrame, folder: Path) -> dict[str, int]:
     ]
     rows = rejected.select(COLUMNS).iter_rows()
     write_quarantine(folder, ((*row, text) for row, text in zip(rows, lists, strict=True)))
-    return reasons.sum().row(0, named=True)
 
 
 def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -163,43 +127,40 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 # --- figures -------------------------------------------------------------------------------------
 
 
-def count_dimension(events: pl.DataFrame, columns: list[str]) -> Dimension:
-    """Return the members of a dimension, with the variances that its design effect needs."""
+def clustered_variance(squared_residuals: pl.Expr, events: pl.Expr, squared: pl.Expr) -> pl.Expr:
+    """Return the variance of an event with users as clusters; null for a single user."""
+    correction = 1 - squared / events**2
+    return pl.when(correction > 0).then(squared_residuals / events / correction)
+
+
+def count_dimension(events: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    """Return the members of a dimension, with their variances and that over all of them."""
+    columns = DIMENSIONS[dimension]
     counts = events.group_by(*columns, "user_id").agg(
-        events=pl.len().cast(pl.Int64),
-        warning_events=(pl.col("status") == "warning").sum().cast(pl.Int64),
-        violation_events=pl.col("is_violation").sum().cast(pl.Int64),
+        pl.len().cast(pl.Int64).alias("events"),
+        *(
+            (pl.col("status") == status).sum().cast(pl.Int64).alias(f"{status}_events")
+            for status in known("status")
+        ),
     )
-    totals = counts.group_by(columns).agg(
-        pl.col("events", "warning_events", "violation_events").sum(),
-        users=pl.len(),
-        rate=pl.col("violation_events").sum() / pl.col("events").sum(),
+    rate = pl.col("violation_events").sum() / pl.col("events").sum()
+    rates = counts.group_by(columns).agg(rate=rate)
+    residual = pl.col("violation_events") - pl.col("events") * pl.col("rate")
+    counts = counts.join(rates, on=columns).with_columns(residual=residual)
+    squares = (pl.col("residual") ** 2).sum(), pl.col("events").sum(), (pl.col("events") ** 2).sum()
+    members = counts.group_by(columns).agg(
+        pl.col("events", "compliant_events", "warning_events", "violation_events").sum(),
+        users=pl.len().cast(pl.Int64),
+        variance=clustered_variance(*squares),
     )
-    counts = counts.join(totals.select(*columns, "rate"), on=columns).with_columns(
-        residual=pl.col("violation_events") - pl.col("events") * pl.col("rate")
-    )
-    squares = counts.group_by(columns).agg(
-        squared_residuals=(pl.col("residual") ** 2).sum(),
-        squared_events=(pl.col("events") ** 2).sum(),
-    )
-    by_user = counts.group_by("user_id").agg(pl.col("residual", "events").sum())
-    overall = by_user.select(
-        squared_residuals=(pl.col("residual") ** 2).sum(),
-        events=pl.col("events").sum(),
-        squared_events=(pl.col("events") ** 2).sum(),
-    ).row(0, named=True)
-    return Dimension(
-        {
-            " / ".join(str(row[column]) for column in columns): Member(
-                row["events"],
-                row["warning_events"],
-                row["violation_events"],
-                row["users"],
-                clustered_variance(row["squared_residuals"], row["events"], row["squared_events"]),
-            )
-            for row in totals.join(squares, on=columns).iter_rows(named=True)
-        },
-        clustered_variance(**overall),
+    users = counts.group_by("user_id").agg(pl.col("residual", "events").sum())
+    return members.select(
+        pl.lit(dimension).alias("dimension"),
+        pl.concat_str(
+            [pl.col(column).cast(pl.String) for column in columns], separator=" / "
+        ).alias("member"),
+        pl.exclude(columns),
+        dimension_variance=users.select(clustered_variance(*squares)).to_series().item(),
     )
 
 
@@ -217,22 +178,11 @@ def user_totals(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def count_days(events: pl.DataFrame) -> list[Day]:
-    """Return the days with events."""
-    days = events.group_by("event_date").agg(
-        events=pl.len(),
-        violation_events=pl.col("is_violation").sum(),
-        first_hour=pl.col("event_hour").min(),
-        last_hour=pl.col("event_hour").max(),
-    )
-    return [Day(*row) for row in days.iter_rows()]
-
-
-def session_statistics(events: pl.DataFrame) -> dict[str, object]:
+def session_statistics(events: pl.DataFrame) -> pl.DataFrame:
     """Return the row of session_duration_statistics."""
     minutes = pl.col("session_duration_minutes")
     return events.select(
-        events=minutes.len(),
+        events=minutes.len().cast(pl.Int64),
         mean_minutes=minutes.mean(),
         stddev_minutes=minutes.std(),
         min_minutes=minutes.min(),
@@ -240,86 +190,41 @@ def session_statistics(events: pl.DataFrame) -> dict[str, object]:
         median_minutes=minutes.median(),
         p75_minutes=minutes.quantile(0.75, "linear"),
         max_minutes=minutes.max(),
-    ).row(0, named=True)
+    )
 
 
-def correlations(values: pl.DataFrame) -> np.ndarray:
-    """Return the matrix of Pearson's coefficients of all pairs of columns."""
-    pairs = list(combinations(range(values.width), 2))
-    found = values.select(
-        pl.corr(values.columns[x], values.columns[y]).alias(f"{x} {y}") for x, y in pairs
-    ).row(0)
-    matrix = np.eye(values.width)
-    for (x, y), coefficient in zip(pairs, found, strict=True):
-        matrix[x, y] = matrix[y, x] = np.nan if coefficient is None else coefficient
-    return matrix
+def correlations(events: pl.DataFrame) -> pl.DataFrame:
+    """Return both coefficients of every pair of metrics."""
+    metrics = events.select(pl.col(METRICS).cast(pl.Float64))
+    pairs = list(combinations(METRICS, 2))
+    pearson, spearman = (
+        values.select(pl.corr(x, y).alias(f"{x} {y}") for x, y in pairs).row(0)
+        for values in (metrics, metrics.select(pl.all().rank("average")))
+    )
+    return pl.DataFrame(
+        {
+            "metric_x": [x for x, _ in pairs],
+            "metric_y": [y for _, y in pairs],
+            "events": [events.height] * len(pairs),
+            "pearson": pearson,
+            "spearman": spearman,
+        }
+    )
 
 
 def build(pattern: str, folder: Path) -> None:
-    """Write all tables of the schema marts into a folder, from the Parquet files of a glob.
+    """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
 
     Raises FileNotFoundError if there are none.
     """
     raw = pl.scan_parquet(files(pattern)).select(COLUMNS)
-    rows, copies = without_copies(raw)
-    events, rejected = split(rows)
-    rejections = quarantine(rejected, folder)
-    events.write_parquet(folder / "fct_compliance_events.parquet")
-
-    users = user_totals(events)
-    counted_users = Users(
-        *(
-            users[column].to_numpy()
-            for column in ("user_id", "events", "warning_events", "violation_events")
-        )
-    )
-    judgement = findings.judge(counted_users)
-    users = users.with_columns(
-        risk_tier=pl.Series(judgement.risk_tier),
-        p_value=judgement.p_value,
-        p_adjusted=judgement.p_adjusted,
-        shrunk_violation_rate=judgement.shrunk_violation_rate,
-        risk_evidence=pl.Series(judgement.risk_evidence),
-    ).insert_column(5, pl.Series("violation_rate", judgement.violation_rate))
-    users.write_parquet(folder / "dim_users.parquet")
-    top = users[findings.top_users(counted_users, judgement)]
-    top.with_row_index("risk_rank", offset=1).write_parquet(folder / "top_risk_users.parquet")
-
-    metrics = events.select(pl.col(METRICS).cast(pl.Float64))
-    durations = events["session_duration_minutes"].value_counts()
-    counts = Counts(
-        raw_rows=raw.select(pl.len()).collect().item(),
-        accepted_rows=events.height,
-        quarantined_rows=rejected.height,
-        exact_copies_dropped=copies,
-        rejections=rejections,
-        dimensions={name: count_dimension(events, columns) for name, columns in DIMENSIONS.items()},
-        days=count_days(events),
-        users=counted_users,
-        judgement=judgement,
-        session_statistics=session_statistics(events),
-        average_concurrent_streams=events["concurrent_streams"].mean(),
-        median_user_age=events["user_age"].median(),
-        pearson=correlations(metrics),
-        spearman=correlations(metrics.select(pl.all().rank("average"))),
-        session_durations=(
-            durations["session_duration_minutes"].to_numpy(),
-            durations["count"].to_numpy(),
-        ),
-        user_ages=users["user_age"].to_numpy(),
-    )
-    write_rows(folder, findings.small_tables(counts))
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("events", help="Parquet file or glob")
-    parser.add_argument("folder", type=Path, help="folder to write the tables into")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    build(options.events, options.folder)
-
-
-if __name__ == "__main__":
-    main()
+    events, rejected = split(without_copies(raw))
+    quarantine(rejected, folder)
+    for name, table in (
+        ("fct_compliance_events", events),
+        ("user_totals", user_totals(events)),
+        ("member_counts", pl.concat([count_dimension(events, name) for name in DIMENSIONS])),
+        ("session_duration_statistics", session_statistics(events)),
+        ("metric_correlations", correlations(events)),
+    ):
+        table.write_parquet(folder / f"{name}.parquet")
