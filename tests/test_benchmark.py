@@ -40,7 +40,7 @@ changed as (
     select
         * replace (
             -event_id as event_id,
-            case number when 4 then double 'inf' when 5 then -double 'inf' when 6 then 44640 else 1 end
+            case number when 4 then 'inf'::double when 5 then '-inf'::double else 44640 end
                 as session_duration_minutes,
             case number when 7 then 120 else user_age end as user_age,
             case number when 7 then 100 when 8 then 101 else concurrent_streams end

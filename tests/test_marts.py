@@ -6,6 +6,7 @@ Text, counts, verdicts and sentences are equal, other numbers agree to nine digi
 import math
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -22,6 +23,7 @@ LISTS = {"dimensions", "rejection_reasons"}
 LOOKED_UP = {"color", "description", "display_order", "section", "unit"}
 # Not HUGEINT, which clients read as a float.
 TYPES = {"BIGINT", "BOOLEAN", "DATE", "DOUBLE", "INTEGER", "TIMESTAMP", "VARCHAR"}
+TOLERANCE = 1e-9
 GENERATED = {
     "known effects": ("--scenario", "realistic", "--events", "60000", "--seed", "3"),
     "dirty": ("--scenario", "dirty", "--events", "5000", "--defect-rate", "0.2"),
@@ -64,29 +66,35 @@ def assert_marts(query, relations: dict[str, str], oracle: Oracle) -> None:
     expected = oracle.marts()
     assert expected.keys() == relations.keys() - LISTS
     for name, frame in expected.items():
-        types = {column: kind for column, kind, *_ in query(f"describe {relations[name]}")}
-        assert set(types.values()) <= TYPES, name
-        assert types.keys() - LOOKED_UP <= set(frame.columns) <= types.keys(), name
-        columns = sorted(frame.columns, key=lambda column: types[column] == "DOUBLE")
-        exact = sum(types[column] != "DOUBLE" for column in columns)
-
-        def in_order(rows, exact=exact):
-            return sorted(rows, key=lambda its: [str(value) for value in its[:exact]])
-
-        found = in_order(query(f"select {', '.join(columns)} from {relations[name]}"))
-        wanted = frame[columns].astype(object).where(frame[columns].notna(), None)
-        wanted = in_order(wanted.itertuples(index=False, name=None))
-        assert [row[:exact] for row in found] == [row[:exact] for row in wanted], name
         # Hill's expansion of Student's t is asymptotic; see test_statistics.
-        few = name == "metric_correlations" and len(oracle.events) < 5000
-        for row, other in zip(found, wanted, strict=True):
-            for column, value, number in zip(
-                columns[exact:], row[exact:], other[exact:], strict=True
-            ):
-                tolerance = 0.03 if few and column.endswith("p_value") else 1e-9
-                assert (value is None) == (number is None) and (
-                    value is None or math.isclose(value, number, rel_tol=tolerance, abs_tol=1e-12)
-                ), (name, column, value, number, row)
+        is_few = name == "metric_correlations" and len(oracle.events) < 5000
+        assert_mart(query, relations[name], frame, 0.03 if is_few else TOLERANCE)
+
+
+def assert_mart(
+    query, mart: str, expected: pd.DataFrame, tolerance_of_p: float = TOLERANCE
+) -> None:
+    """A mart has the columns and the rows of a data frame, in any order."""
+    types = {column: kind for column, kind, *_ in query(f"describe {mart}")}
+    assert set(types.values()) <= TYPES, mart
+    assert types.keys() - LOOKED_UP <= set(expected.columns) <= types.keys(), mart
+    exact = [column for column in expected if types[column] != "DOUBLE"]
+    numbers = [column for column in expected if types[column] == "DOUBLE"]
+
+    def in_order(rows) -> list[tuple]:
+        return sorted(rows, key=lambda row: [str(value) for value in row[: len(exact)]])
+
+    found = in_order(query(f"select {', '.join(exact + numbers)} from {mart}"))
+    wanted = expected[exact + numbers].astype(object)
+    wanted = in_order(wanted.where(wanted.notna(), None).itertuples(index=False, name=None))
+    size = len(exact)
+    assert [row[:size] for row in found] == [row[:size] for row in wanted], mart
+    for row, other in zip(found, wanted, strict=True):
+        for column, value, number in zip(numbers, row[size:], other[size:], strict=True):
+            tolerance = tolerance_of_p if column.endswith("p_value") else TOLERANCE
+            assert (value is None) == (number is None) and (
+                value is None or math.isclose(value, number, rel_tol=tolerance, abs_tol=1e-12)
+            ), (mart, column, value, number, row)
 
 
 def relations_of(bench: calibrate.Bench) -> dict[str, str]:
@@ -118,6 +126,124 @@ def test_marts_of_generated_events(bench, generated, name):
 def test_marts_of_meagre_events(bench, case):
     oracle = load(bench, events(CASES[case][0]).astype(str).astype(object))
     assert_marts(bench.rows, relations_of(bench), oracle)
+
+
+# --- Days of every kind --------------------------------------------------------------------------
+
+STEADY = [(200, 10 + i % 3) for i in range(20)]
+
+
+def change(days: list[tuple], **changed: tuple) -> list[tuple]:
+    """The days, some of them others: `day_3=(200, 66)`."""
+    return [changed.get(f"day_{number}", day) for number, day in enumerate(days)]
+
+
+def rise_of(percentage_points: float) -> list[tuple]:
+    """So many events that the least change is beyond doubt."""
+    steps = np.linspace(0, percentage_points / 100, 18)
+    rising = [(10_000_000, round((0.05 + step) * 10_000_000)) for step in steps]
+    return [rising[0], *rising, rising[-1]]
+
+
+def with_few(violations: int) -> list[tuple]:
+    return [(50, int(3 <= i < 3 + violations)) for i in range(20)]
+
+
+def reversed_in(days: list[tuple]) -> list[tuple]:
+    return [(events, events - violations) for events, violations in days]
+
+
+# Days as (events, violations), of which the first and the last are partial; the verdict on the
+# trend, and which days are set aside.
+DAYS = {
+    "steady": (STEADY, "no_evidence", None),
+    "more than chance": (
+        [(500 + 7 * i, (5, 60, 20, 90)[i % 4] + i) for i in range(30)],
+        "no_evidence",
+        None,
+    ),
+    "one day far out": (
+        [(300, 150 if i == 12 else 15 + i % 2) for i in range(40)],
+        "no_evidence",
+        "2026-01-13",
+    ),
+    "two days far out": (
+        [(300, 90 if i in (9, 27) else 15 + i % 4) for i in range(30)],
+        "no_evidence",
+        "2026-01-10,2026-01-28",
+    ),
+    "a third of the last whole day": (
+        change(STEADY, day_18=(200, 66)),
+        "no_evidence",
+        "2026-01-19",
+    ),
+    "a third of a large last day": (
+        change(STEADY, day_18=(2000, 666)),
+        "no_evidence",
+        "2026-01-19",
+    ),
+    "rising": ([(400, 10 + 2 * i) for i in range(30)], "differs", None),
+    "rising beyond the limits": (
+        [(9000, 200 + 20 * i + 9 * (i % 3)) for i in range(30)],
+        "differs",
+        None,
+    ),
+    "rising by less than matters": (rise_of(0.49), "no_evidence", None),
+    "rising by as much as matters": (rise_of(0.51), "differs", None),
+    "days of unlike size": (
+        [(size, size * (4 + i % 3) // 100) for i, size in enumerate([9000, 500, 90] * 10)],
+        "no_evidence",
+        None,
+    ),
+    "days without events": (
+        [(0, 0) if i in (3, 4, 9) else (100, 4 + i % 5) for i in range(15)],
+        "no_evidence",
+        None,
+    ),
+    "a week without events": (
+        [(0, 0) if 3 <= i <= 12 else (100, 4 + i % 5) for i in range(20)],
+        "no_evidence",
+        None,
+    ),
+    "one whole day": ([(50, 3)] * 3, "too_few", None),
+    "two whole days": ([(50, 5)] * 4, "too_few", None),
+    "no violation": (with_few(0), "too_few", None),
+    "nothing but violations": (reversed_in(with_few(0)), "too_few", None),
+    "four violations": (with_few(4), "too_few", None),
+    "five violations": (with_few(5), "no_evidence", None),
+    "four without": (reversed_in(with_few(4)), "too_few", None),
+    "five without": (reversed_in(with_few(5)), "no_evidence", None),
+}
+
+
+@pytest.mark.parametrize("effect", [1.0, 2.5], ids=["no clustering", "clustering"])
+@pytest.mark.parametrize("case", DAYS)
+def test_control_chart_and_trend_of_days(bench, case, effect):
+    rows, verdict, set_aside = DAYS[case]
+    oracle = load(bench, events(CASES["six days"][0]).astype(str).astype(object))
+    days = pd.DataFrame(rows, columns=["events", "violation_events"])
+    days.index = pd.date_range("2026-01-01", periods=len(days), name="event_date").date
+    oracle.days = days.rename_axis("event_date").assign(is_partial=False)
+    oracle.days.iloc[[0, -1], 2] = True
+    oracle.associations["design_effect"] = effect
+    listed = ", ".join(
+        f"(date '{date}', {day.events}, {day.violation_events}, {day.is_partial})"
+        for date, day in zip(oracle.days.index, oracle.days.itertuples(), strict=True)
+    )
+    columns = "event_date, events, violation_events, is_partial_day"
+    bench.override("int_days", f"select * from (values {listed}) as days ({columns})")
+    bench.override(
+        "int_design_effects",
+        f"select dimension, {effect} as design_effect from {{dimensions}} where is_tested",
+    )
+    relations = relations_of(bench)
+    chart, trend = relations["violation_control_chart"], relations["violation_trend"]
+    assert_mart(bench.rows, chart, oracle.control_chart)
+    assert_mart(bench.rows, trend, pd.DataFrame([oracle.trend]))
+    assert bench.rows(f"select verdict, dates_set_aside from {trend}") == [(verdict, set_aside)]
+
+
+# --- What is promised ----------------------------------------------------------------------------
 
 
 def test_figures_of_the_notebook(built_project):
