@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.api import OLS, add_constant
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from oracle import sentences
@@ -50,14 +49,14 @@ def ratio(numerator, denominator):
         return np.where(np.asarray(denominator) == 0, np.nan, quotient)[()]
 
 
-def adjusted(p_values, method: str) -> np.ndarray:
-    """Return p-values adjusted as one family, by statsmodels; nan belongs to none."""
-    p_values = np.asarray(p_values, float)
-    there = ~np.isnan(p_values)
-    if there.any():
-        p_values = p_values.copy()
-        p_values[there] = multipletests(p_values[there], method=method)[1]
-    return p_values
+def holm(p_values) -> np.ndarray:
+    """Return p-values adjusted by Holm (1979) as one family; nan belongs to none."""
+    adjusted = np.array(p_values, float)
+    there = np.flatnonzero(~np.isnan(adjusted))
+    order = there[np.argsort(adjusted[there], kind="stable")]
+    steps = adjusted[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
 
 
 def clustered_variance(residuals: pd.Series, events: pd.Series) -> float:
@@ -180,7 +179,7 @@ class Oracle:
         users["violation_rate"] = rate
         users["risk_tier"] = pd.cut(rate, bounds, labels=known("risk_tier")).astype(str)
         users["p_value"] = stats.binom.sf(k - 1, n, overall)
-        users["p_adjusted"] = adjusted(users["p_value"], "fdr_bh")
+        users["p_adjusted"] = stats.false_discovery_control(users["p_value"])
         # The correlation of two events of a user, by the moments of Kleinman (1973).
         spread, degrees, correlation = overall * (1 - overall), len(n) - 1, 0.0
         expected = n.sum() - (n**2).sum() / max(n.sum(), 1) - degrees
@@ -233,7 +232,7 @@ class Oracle:
             if len(members) == 0:
                 del rows[name]
         found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
-        found["p_adjusted"] = adjusted(found["p_adjusted"], "holm")
+        found["p_adjusted"] = holm(found["p_adjusted"])
         differs = (found["verdict"] != "too_few") & (found["p_adjusted"] < self.vars["alpha"])
         found["verdict"] = found["verdict"].mask(differs, "differs")
         found["verdict"] = found["verdict"].mask(found["p_adjusted"].isna(), "too_few")
@@ -255,7 +254,7 @@ class Oracle:
         difference = k / n - ratio(k.sum() - k, rest)
         z = ratio(difference, error)
         clustered_error = error * math.sqrt(association["design_effect"])
-        p_adjusted = adjusted(2 * stats.norm.sf(abs(ratio(difference, clustered_error))), "holm")
+        p_adjusted = holm(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
         low, high = self.wilson(k, n)
 
         # As large as the test of the member and that of the dimension ask for.
