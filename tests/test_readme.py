@@ -12,12 +12,8 @@ from conftest import PROJECT, clean_environment
 
 from ott import cli
 
-PAGES = {
-    page: (PROJECT / page).read_text()
-    for page in (
-        "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/overview.md", "models/running.md",
-    )
-}  # fmt: skip
+NAMES = "README.md CONTRIBUTING.md CHANGELOG.md models/overview.md models/running.md".split()
+PAGES = {name: (PROJECT / name).read_text() for name in NAMES}
 README, RUNNING = PAGES["README.md"], PAGES["models/running.md"]
 CONFIGURATION = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
 
@@ -154,6 +150,16 @@ def test_every_environment_variable_is_listed_with_its_default():
     assert set(row_of) == set(re.findall(r"OTT_[A-Z_]+", code))
     for name, default in re.findall(r"env_var\('(OTT_\w+)', '([^']+)'\)", profiles):
         assert re.search(rf"\b{re.escape(default)}\b", row_of[name].split(" | ")[-1]), name
+
+
+def test_the_house_is_the_tree():
+    (house,) = code_blocks("", PAGES["CONTRIBUTING.md"])
+    shown = set(re.findall(r"(\w+)/", house))
+    for folder in ("macros", "models", "models/marts", "scripts", "scripts/ott"):
+        inner = {path.name for path in (PROJECT / folder).iterdir() if path.is_dir()}
+        assert inner - {"__pycache__"} <= shown, folder
+    for name in re.findall(r"[\w/]+\.py\b", house):
+        assert (PROJECT / "scripts" / "ott" / name).exists(), name
 
 
 @pytest.mark.parametrize("page", PAGES)
