@@ -12,7 +12,7 @@ from conftest import PROJECT, clean_environment
 
 from ott import cli
 
-NAMES = "README.md CONTRIBUTING.md CHANGELOG.md models/overview.md models/running.md".split()
+NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/overview.md", "models/running.md"]
 PAGES = {name: (PROJECT / name).read_text() for name in NAMES}
 README, RUNNING = PAGES["README.md"], PAGES["models/running.md"]
 CONFIGURATION = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
