@@ -1,22 +1,50 @@
-"""What the README shows is what a reader gets."""
+"""What the README and the pages that it leads to show is what a reader gets."""
 
 import re
+import shlex
 import subprocess
 import sys
 
 import duckdb
 import pytest
+import yaml
 from conftest import PROJECT, clean_environment
 
-README = (PROJECT / "README.md").read_text()
+from ott import cli
 
+NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/overview.md", "models/running.md"]
+PAGES = {name: (PROJECT / name).read_text() for name in NAMES}
+README, RUNNING = PAGES["README.md"], PAGES["models/running.md"]
+CONFIGURATION = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
 
 FENCED_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-MAKE_TARGETS = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", README, flags=re.MULTILINE))
 
 
-def code_blocks(language: str) -> list[str]:
-    return [code for name, code in FENCED_BLOCK.findall(README) if name == language]
+def code_blocks(language: str, page: str = README) -> list[str]:
+    return [code for name, code in FENCED_BLOCK.findall(page) if name == language]
+
+
+def shown_commands(program: str) -> list[str]:
+    """What follows the name of a program in lines of code and in code within sentences."""
+    pieces = []
+    # The changelog tells of commands that are gone.
+    for page in (text for name, text in PAGES.items() if name != "CHANGELOG.md"):
+        pieces += "".join(code_blocks("bash", page)).splitlines()
+        pieces += re.findall(r"`([^`]+)`", FENCED_BLOCK.sub("", page))
+    found = (re.match(rf"(?:\.venv/bin/)?{program} ([^#]+)", piece) for piece in pieces)
+    return sorted({match[1].strip() for match in found if match})
+
+
+def section(page: str, title: str) -> str:
+    return page.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def anchors(page: str) -> set[str]:
+    """What GitHub calls the headings of a page in links."""
+    headings = re.findall(r"^#+ (.*)$", FENCED_BLOCK.sub("", page), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 def test_example_query_gives_the_printed_output(built_project):
@@ -27,16 +55,15 @@ def test_example_query_gives_the_printed_output(built_project):
 
 
 def test_python_connection_string_works(built_project, monkeypatch):
-    (expression,) = re.findall(r"`(duckdb\.connect\([^`]*\))`", README)
+    (expression,) = set(re.findall(r"`(duckdb\.connect\([^`]*\))`", README + RUNNING))
     monkeypatch.chdir(built_project.root)
     with eval(expression, {"duckdb": duckdb}) as connection:
         assert len(connection.sql("from marts.compliance_by_region").fetchall()) == 5
 
 
 def test_every_connection_string_names_the_release(built_project, release_file):
-    section = README.split("## Connect your tools")[1].split("## Releases")[0]
-    paths = set(re.findall(r"[\w./]*\.duckdb\b", section))
-    assert paths == {
+    sections = "".join(section(page, "Connect your tools") for page in (README, RUNNING))
+    assert set(re.findall(r"[\w./]*\.duckdb\b", sections)) == {
         "release/current/ott_compliance.duckdb",
         "////absolute/path/release/current/ott_compliance.duckdb",
         # Which clients should leave alone.
@@ -46,8 +73,7 @@ def test_every_connection_string_names_the_release(built_project, release_file):
 
 
 def test_release_commands_run(built_project):
-    section = README.split("## Releases")[1].split("## Your own")[0]
-    commands = re.findall(r"^\.venv/bin/ott releases (list|verify)", section, flags=re.MULTILINE)
+    commands = re.findall(r"^\.venv/bin/ott releases (list|verify)", README, flags=re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
         subprocess.run(
@@ -65,38 +91,90 @@ def test_analysis_example_runs(own_build):
     assert "AFRICA" in result.stdout
 
 
-def test_realistic_example_builds(new_project):
-    project = new_project("realistic")
-    (command,) = re.findall(r"^\.venv/bin/ott generate (.*)$", README, re.M)
-    project.generate_events(*command.split())
-    result = project.build()
-    assert result.returncode == 0, result.stdout
-    with project.connect() as connection:
-        events = connection.sql("select count(*) from marts.fct_compliance_events").fetchall()[0][0]
-    assert events == 100_000
+@pytest.mark.parametrize("arguments", shown_commands("ott"))
+def test_shown_command_is_taken(arguments, monkeypatch):
+    monkeypatch.setattr(cli.Command, "invoke", lambda self, context: 0)
+    assert cli.main(shlex.split(arguments)) == 0
 
 
-@pytest.mark.parametrize("target", sorted(MAKE_TARGETS))
-def test_make_target_exists(target):
+def phony_targets() -> set[str]:
+    makefile = (PROJECT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    return set(phony.split())
+
+
+def test_make_targets_exist():
+    targets = {command.split()[0] for command in shown_commands("make")}
+    assert {"build", "test", "lint"} <= targets <= phony_targets()
     result = subprocess.run(
-        ["make", "--dry-run", target], cwd=PROJECT, capture_output=True, text=True
+        ["make", "--dry-run", *targets], cwd=PROJECT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
 
 
 def test_make_help_is_the_default_and_lists_every_target():
     result = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    makefile = (PROJECT / "Makefile").read_text()
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
     listed = re.findall(r"^  make ([a-z0-9-]+)", result.stdout, flags=re.MULTILINE)
-    assert sorted(listed) == sorted(phony.split())
+    assert sorted(listed) == sorted(phony_targets())
 
 
 def test_table_of_marts_is_complete(built_project):
-    section = README.split("## What you get")[1].split("For example:")[0]
-    listed = set(re.findall(r"`([a-z_]+)`", section)) - {"marts"}
+    table = section(README, "What you get").split("For example:")[0]
+    listed = set(re.findall(r"`([a-z_]+)`", table)) - {"marts"}
     with built_project.connect() as connection:
         tables = connection.sql(
             "select table_name from information_schema.tables where table_schema = 'marts'"
         ).fetchall()
     assert {name for (name,) in tables} == {name for name in listed if not name.startswith("ott_")}
+
+
+def test_columns_of_own_events_are_those_of_the_seed():
+    listed = section(RUNNING, "Your own events").split(" are ")[1].split(".")[0]
+    header = (PROJECT / "seeds" / "raw_compliance_events.csv").read_text().split("\n", 1)[0]
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(header.split(","))
+
+
+@pytest.mark.parametrize("page", [README, RUNNING], ids=["README", "running"])
+def test_shown_variables_exist(page):
+    lines = "".join(code_blocks("yaml", page)).splitlines()
+    lines += re.findall(r"`(\w+: [^`]+)`", FENCED_BLOCK.sub("", page))
+    assert "events_source" in yaml.safe_load(lines[0])
+    assert {name for line in lines for name in yaml.safe_load(line)} <= CONFIGURATION["vars"].keys()
+
+
+def test_every_environment_variable_is_listed_with_its_default():
+    profiles = (PROJECT / "profiles.yml").read_text()
+    code = profiles + "".join(
+        path.read_text()
+        for folder, ending in (("scripts", "py"), ("macros", "sql"))
+        for path in (PROJECT / folder).rglob(f"*.{ending}")
+    )
+    rows = section(RUNNING, "Environment variables").splitlines()
+    row_of = {name: row for row in rows for name in re.findall(r"`(OTT_\w+)`", row)}
+    assert set(row_of) == set(re.findall(r"OTT_[A-Z_]+", code))
+    for name, default in re.findall(r"env_var\('(OTT_\w+)', '([^']+)'\)", profiles):
+        assert re.search(rf"\b{re.escape(default)}\b", row_of[name].split(" | ")[-1]), name
+
+
+def test_the_house_is_the_tree():
+    (house,) = code_blocks("", PAGES["CONTRIBUTING.md"])
+    shown = set(re.findall(r"(\w+)/", house))
+    for folder in ("macros", "models", "models/marts", "scripts", "scripts/ott"):
+        inner = {path.name for path in (PROJECT / folder).iterdir() if path.is_dir()}
+        assert inner - {"__pycache__"} <= shown, folder
+    for name in re.findall(r"[\w/]+\.py\b", house):
+        assert (PROJECT / "scripts" / "ott" / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", FENCED_BLOCK.sub("", PAGES[page])):
+        file, _, anchor = link.partition("#")
+        if anchor.startswith("!/overview/"):
+            # The documentation site shows a package's block of this name there.
+            assert anchor == f"!/overview/{CONFIGURATION['name']}", link
+            assert RUNNING.startswith(f"{{% docs __{CONFIGURATION['name']}__ %}}\n")
+        elif not file.startswith("https:"):
+            path = (PROJECT / page).parent / file if file else PROJECT / page
+            assert path.exists(), link
+            assert not anchor or anchor in anchors(path.read_text()), link
