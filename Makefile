@@ -62,7 +62,7 @@ build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on the newest Duck
 
 test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on the newest DuckDB 2.0
 	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/test_build.py tests/test_dirty_events.py \
-		tests/test_marts_against_pandas.py tests/test_statistics.py
+		tests/test_marts.py tests/test_statistics.py
 
 LINT := .venv/lint/$(notdir $(BIN))
 .venv/lint/installed: scripts/lint-requirements.txt $(INSTALLED)
