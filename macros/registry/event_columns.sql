@@ -4,6 +4,8 @@
     - `kind`: `id`, `timestamp`, `member`, `integer` or `number`; it decides how a value is read, and
       which reasons speak against one that is missing or cannot be read;
     - `noun` and `unit`, for sentences;
+    - `is_required`, unless told otherwise: whether a row without a value is rejected. One of another
+      column counts as null; ids, the timestamp and what makes the members of dimensions cannot be;
     - of a member, `seed`: the known ones, in a column of the same name, and `letters`: their case;
     - `rules`: what else a value that was read must keep to. A rule has a `code`, the `condition` that
       breaks it (one of those in `breaks_rule`) with its `bounds`, a `sentence` and a `hint`. -#}

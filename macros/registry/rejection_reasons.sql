@@ -67,7 +67,7 @@
             },
         ],
     } -%}
-    {{- return([missing] + others[column.kind]) -}}
+    {{- return(([missing] if column.get('is_required', true) else []) + others[column.kind]) -}}
 {% endmacro %}
 
 {#- `0 to 120 years`, `100 streams`; none where a rule has no bound. -#}

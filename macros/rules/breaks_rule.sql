@@ -1,5 +1,5 @@
 {#- Condition under which a row of `events` breaks a rule of a column, by the kind of the rule. A value
-    that is null has been looked at before, as missing or unreadable. -#}
+    that is null has been looked at before, as missing or unreadable, if the column is required. -#}
 {% macro breaks_rule(column, rule) -%}
     {%- set value = 'events.' ~ column.value -%}
     {%- set raw_value = 'events.raw_' ~ column.name -%}
@@ -9,8 +9,10 @@
         {{ value }} is null and {{ read_text(raw_value) }} is null
     {%- elif rule.condition == 'unreadable' -%}
         {{ value }} is null
+        {{- ' and ' ~ read_text(raw_value) ~ ' is not null' if not column.get('is_required', true) }}
     {%- elif rule.condition == 'unknown' -%}
         {{ column.seed }}.{{ column.name }} is null
+        {{- ' and ' ~ value ~ ' is not null' if not column.get('is_required', true) }}
     {%- elif rule.condition == 'conflicting' -%}
         events.versions > 1
     {%- elif rule.condition == 'future' -%}
