@@ -62,7 +62,6 @@ TABLES = {
     "user_totals": "marts.dim_users",
     "member_counts": "marts.compliance_by_member natural join intermediate.int_member_users",
     "session_duration_statistics": "marts.session_duration_statistics",
-    "metric_correlations": "marts.metric_correlations",
 }
 
 
@@ -103,8 +102,11 @@ def test_all_means_make_the_same_tables(bench, events, means):
         for table, source in TABLES.items():
             columns = other.sql(f"describe {table}").fetchall()
             columns.sort(key=lambda column: column[1] == "DOUBLE")
+            # pandas does not tell nan from null.
             listed = ", ".join(
-                name if kind == "DOUBLE" else f"cast({name} as varchar) as {name}"
+                name
+                if kind == "DOUBLE" and table != "quarantined_compliance_events"
+                else f"nullif(cast({name} as varchar), 'nan') as {name}"
                 for name, kind, *_ in columns
             )
             found[table] = other.sql(f"select {listed} from {table} order by all").fetchall()

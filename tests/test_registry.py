@@ -1,4 +1,4 @@
-"""What the registry says holds everywhere: a column told otherwise is read, judged and listed so."""
+"""What the registry says holds wherever a column is read, judged and listed."""
 
 import pandas as pd
 

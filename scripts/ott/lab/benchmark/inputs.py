@@ -118,6 +118,7 @@ def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str]
 
 def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     whole = folder / "whole.parquet"
+    latest = limits()["timestamp"][1]
     # So many that the days without the last hold the events asked for.
     total = -(-events * (days + 1) // days)
     result = subprocess.run(
@@ -126,7 +127,7 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
             GENERATOR,
             "generate",
             *("--scenario", "realistic", "--events", str(total), "--seed", str(seed)),
-            *("--days", str(days + 1), "--as-of", str(limits().latest), "--output", whole),
+            *("--days", str(days + 1), "--as-of", str(latest), "--output", whole),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -134,7 +135,7 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     )
     if result.returncode != 0:
         raise RuntimeError(f"ott generate failed:\n{result.stdout}")
-    first = limits().latest - timedelta(days=days + 1)
+    first = latest - timedelta(days=days + 1)
     for kind, step in (("events", 1), ("sample", max(1, total // SAMPLE_EVENTS))):
         (folder / kind).mkdir()
         for number in range(days + 1):

@@ -5,7 +5,6 @@ Text is read as categories: as plain strings it would take several times the mem
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ott.lab.benchmark.rules import files, limits, write_quarantine
-from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, METRICS, UPPER_CASE, known
+from ott.lab.benchmark.rules import files, limits
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
 
 # Plain integers cannot be missing.
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
@@ -26,11 +25,7 @@ NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 def read(pattern: str) -> pd.DataFrame:
     """Return the raw events of Parquet files."""
     table = pq.read_table(files(pattern), columns=list(COLUMNS), read_dictionary=[*KNOWN_MEMBERS])
-    # A column of floats does not tell null from nan.
-    is_null = table["session_duration_minutes"].is_null().to_pandas()
-    table = table.unify_dictionaries()
-    raw = table.to_pandas(types_mapper=NULLABLE.get, self_destruct=True)
-    return raw.assign(is_duration_null=is_null)
+    return table.unify_dictionaries().to_pandas(types_mapper=NULLABLE.get, self_destruct=True)
 
 
 def tidy(column: str, text: object) -> str | None:
@@ -64,74 +59,9 @@ def tidied(column: pd.Series) -> pd.Series:
 
 def is_acceptable(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Series:
     """Return which rows break no rule; `members` are the tidied columns."""
-    allowed = limits()
-    return (
-        rows["event_id"].notna()
-        & ~rows["is_conflicting"]
-        & rows["timestamp"].between(allowed.earliest, allowed.latest)
-        & rows["user_id"].notna()
-        & rows["user_age"].between(allowed.minimum_age, allowed.maximum_age).fillna(False)
-        & rows["session_duration_minutes"].between(0, allowed.maximum_minutes)
-        & rows["concurrent_streams"].between(1, allowed.maximum_streams).fillna(False)
-        & np.logical_and.reduce([member.notna() for member in members.values()])
-    ).astype(bool)
-
-
-def rejection_reasons(rejected: pd.DataFrame) -> pd.DataFrame:
-    """Return a column a reason, in the order of the registry: which rows have it."""
-    allowed = limits()
-    minutes = rejected["session_duration_minutes"]
-    is_null = rejected["is_duration_null"]
-    is_finite = pd.Series(np.isfinite(minutes), rejected.index)
-
-    def membership(column: str) -> dict[str, pd.Series]:
-        tidy_texts = rejected[column].astype(object).map(lambda text: tidy(column, text))
-        is_missing = tidy_texts.isna()
-        return {
-            f"{column}_missing": is_missing,
-            f"{column}_unknown": ~is_missing & ~tidy_texts.isin(known(column)),
-        }
-
-    reasons = {
-        "event_id_missing": rejected["event_id"].isna(),
-        "event_id_conflicting": rejected["is_conflicting"],
-        "timestamp_missing": rejected["timestamp"].isna(),
-        "timestamp_too_early": rejected["timestamp"] < allowed.earliest,
-        "timestamp_in_future": rejected["timestamp"] > allowed.latest,
-        "user_id_missing": rejected["user_id"].isna(),
-        **membership("region"),
-        **membership("regulation"),
-        **membership("event_type"),
-        **membership("status"),
-        "user_age_missing": rejected["user_age"].isna(),
-        "user_age_out_of_range": (
-            (rejected["user_age"] < allowed.minimum_age)
-            | (rejected["user_age"] > allowed.maximum_age)
-        ).fillna(False),
-        "session_duration_minutes_missing": is_null,
-        "session_duration_minutes_not_finite": ~is_finite & ~is_null,
-        "session_duration_minutes_negative": is_finite & (minutes < 0),
-        "session_duration_minutes_too_long": is_finite & (minutes > allowed.maximum_minutes),
-        "concurrent_streams_missing": rejected["concurrent_streams"].isna(),
-        "concurrent_streams_below_one": (rejected["concurrent_streams"] < 1).fillna(False),
-        "concurrent_streams_too_many": (
-            rejected["concurrent_streams"] > allowed.maximum_streams
-        ).fillna(False),
-        **membership("data_shared"),
-    }
-    return pd.DataFrame({reason: mask.astype(bool) for reason, mask in reasons.items()})
-
-
-def quarantine(rejected: pd.DataFrame, folder: Path) -> None:
-    """Write the rejected rows with their reasons."""
-    reasons = rejection_reasons(rejected)
-    lists = [",".join(reasons.columns[mask]) for mask in reasons.to_numpy()]
-    values = rejected[list(COLUMNS)].astype(object)
-    values = values.where(values.notna(), None)
-    is_nan = rejected["session_duration_minutes"].isna() & ~rejected["is_duration_null"]
-    values.loc[is_nan, "session_duration_minutes"] = float("nan")
-    rows = ((*row, text) for row, text in zip(values.itertuples(index=False), lists, strict=True))
-    write_quarantine(folder, rows)
+    within = [rows[column].between(*ends).fillna(False) for column, ends in limits().items()]
+    there = [column.notna() for column in (rows["event_id"], rows["user_id"], *members.values())]
+    return np.logical_and.reduce([~rows["is_conflicting"], *within, *there]).astype(bool)
 
 
 def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.DataFrame:
@@ -235,19 +165,6 @@ def session_statistics(minutes: pd.Series) -> pd.DataFrame:
     return described.to_frame().T.astype({"events": "int64"})
 
 
-def correlations(events: pd.DataFrame) -> pd.DataFrame:
-    """Return both coefficients of every pair of metrics."""
-    metrics = events[list(METRICS)].astype(float)
-    pearson, spearman = metrics.corr(), metrics.rank().corr()
-    return pd.DataFrame(
-        [
-            (x, y, len(events), pearson.at[x, y], spearman.at[x, y])
-            for x, y in combinations(METRICS, 2)
-        ],
-        columns=["metric_x", "metric_y", "events", "pearson", "spearman"],
-    )
-
-
 def build(pattern: str, folder: Path) -> None:
     """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
 
@@ -256,7 +173,8 @@ def build(pattern: str, folder: Path) -> None:
     rows = without_copies(read(pattern))
     members = {column: tidied(rows[column]) for column in KNOWN_MEMBERS}
     is_accepted = is_acceptable(rows, members)
-    quarantine(rows[~is_accepted], folder)
+    rejected = rows.loc[~is_accepted, list(COLUMNS)]
+    rejected.to_parquet(folder / "quarantined_compliance_events.parquet", index=False)
     events = accepted_events(
         rows[is_accepted], {name: member[is_accepted] for name, member in members.items()}
     )
@@ -268,6 +186,5 @@ def build(pattern: str, folder: Path) -> None:
         ("user_totals", user_totals(events)),
         ("member_counts", pd.concat([count_dimension(events, name) for name in DIMENSIONS])),
         ("session_duration_statistics", session_statistics(events["session_duration_minutes"])),
-        ("metric_correlations", correlations(events)),
     ):
         table.to_parquet(folder / f"{name}.parquet", index=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import polars as pl
 
-from ott.lab.benchmark.rules import files, limits, write_quarantine
-from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, METRICS, UPPER_CASE, known
+from ott.lab.benchmark.rules import files, limits
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
 
 # --- events --------------------------------------------------------------------------------------
 
@@ -37,68 +36,11 @@ def member(column: str) -> pl.Expr:
 
 def is_acceptable() -> pl.Expr:
     """Return the condition for a row that breaks no rule; `tidy_*` are its members."""
-    allowed = limits()
+    within = [pl.col(column).is_between(*ends) for column, ends in limits().items()]
+    there = ["event_id", "user_id", *(f"tidy_{column}" for column in KNOWN_MEMBERS)]
     return pl.all_horizontal(
-        pl.col("event_id").is_not_null(),
-        ~pl.col("is_conflicting"),
-        pl.col("timestamp").is_between(allowed.earliest, allowed.latest),
-        pl.col("user_id").is_not_null(),
-        *(pl.col(f"tidy_{column}").is_not_null() for column in KNOWN_MEMBERS),
-        pl.col("user_age").is_between(allowed.minimum_age, allowed.maximum_age),
-        # nan is larger than all numbers
-        pl.col("session_duration_minutes").is_between(0, allowed.maximum_minutes),
-        pl.col("concurrent_streams").is_between(1, allowed.maximum_streams),
+        ~pl.col("is_conflicting"), *within, pl.col(there).is_not_null()
     ).fill_null(False)
-
-
-def rejection_reasons() -> dict[str, pl.Expr]:
-    """Return the condition of each reason, in the order of the registry."""
-    allowed = limits()
-    minutes = pl.col("session_duration_minutes")
-
-    def membership(column: str) -> dict[str, pl.Expr]:
-        return {
-            f"{column}_missing": tidied(column).is_null(),
-            f"{column}_unknown": ~tidied(column).is_in(known(column)),
-        }
-
-    reasons = {
-        "event_id_missing": pl.col("event_id").is_null(),
-        "event_id_conflicting": pl.col("is_conflicting"),
-        "timestamp_missing": pl.col("timestamp").is_null(),
-        "timestamp_too_early": pl.col("timestamp") < allowed.earliest,
-        "timestamp_in_future": pl.col("timestamp") > allowed.latest,
-        "user_id_missing": pl.col("user_id").is_null(),
-        **membership("region"),
-        **membership("regulation"),
-        **membership("event_type"),
-        **membership("status"),
-        "user_age_missing": pl.col("user_age").is_null(),
-        "user_age_out_of_range": ~pl.col("user_age").is_between(
-            allowed.minimum_age, allowed.maximum_age
-        ),
-        "session_duration_minutes_missing": minutes.is_null(),
-        "session_duration_minutes_not_finite": ~minutes.is_finite(),
-        "session_duration_minutes_negative": minutes.is_finite() & (minutes < 0),
-        "session_duration_minutes_too_long": minutes.is_finite()
-        & (minutes > allowed.maximum_minutes),
-        "concurrent_streams_missing": pl.col("concurrent_streams").is_null(),
-        "concurrent_streams_below_one": pl.col("concurrent_streams") < 1,
-        "concurrent_streams_too_many": pl.col("concurrent_streams") > allowed.maximum_streams,
-        **membership("data_shared"),
-    }
-    return {reason: condition.fill_null(False) for reason, condition in reasons.items()}
-
-
-def quarantine(rejected: pl.DataFrame, folder: Path) -> None:
-    """Write the rejected rows with their reasons."""
-    reasons = rejected.select(**rejection_reasons())
-    lists = [
-        ",".join(reason for reason, holds in zip(reasons.columns, row, strict=True) if holds)
-        for row in reasons.iter_rows()
-    ]
-    rows = rejected.select(COLUMNS).iter_rows()
-    write_quarantine(folder, ((*row, text) for row, text in zip(rows, lists, strict=True)))
 
 
 def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -193,25 +135,6 @@ def session_statistics(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def correlations(events: pl.DataFrame) -> pl.DataFrame:
-    """Return both coefficients of every pair of metrics."""
-    metrics = events.select(pl.col(METRICS).cast(pl.Float64))
-    pairs = list(combinations(METRICS, 2))
-    pearson, spearman = (
-        values.select(pl.corr(x, y).alias(f"{x} {y}") for x, y in pairs).row(0)
-        for values in (metrics, metrics.select(pl.all().rank("average")))
-    )
-    return pl.DataFrame(
-        {
-            "metric_x": [x for x, _ in pairs],
-            "metric_y": [y for _, y in pairs],
-            "events": [events.height] * len(pairs),
-            "pearson": pearson,
-            "spearman": spearman,
-        }
-    )
-
-
 def build(pattern: str, folder: Path) -> None:
     """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
 
@@ -219,12 +142,11 @@ def build(pattern: str, folder: Path) -> None:
     """
     raw = pl.scan_parquet(files(pattern)).select(COLUMNS)
     events, rejected = split(without_copies(raw))
-    quarantine(rejected, folder)
     for name, table in (
         ("fct_compliance_events", events),
+        ("quarantined_compliance_events", rejected.select(COLUMNS)),
         ("user_totals", user_totals(events)),
         ("member_counts", pl.concat([count_dimension(events, name) for name in DIMENSIONS])),
         ("session_duration_statistics", session_statistics(events)),
-        ("metric_correlations", correlations(events)),
     ):
         table.write_parquet(folder / f"{name}.parquet")
