@@ -40,7 +40,7 @@ test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset:
 	$(BIN)/python -m pytest -m slow
 
 test-nightly: $(INSTALLED)  ## Kill 25 whole builds, in place of 1, and replay 400 sequences of changes, in place of 40
-	OTT_TEST_BUILD_KILLS=25 OTT_TEST_SEQUENCES=400 $(BIN)/python -m pytest tests/test_faults.py tests/test_incremental.py
+	OTT_TEST_BUILD_KILLS=25 OTT_TEST_SEQUENCES=400 $(BIN)/python -m pytest tests/releases/test_faults.py tests/models/test_incremental.py
 
 .venv/spark/installed: scripts/spark-requirements.txt $(INSTALLED)
 	$(BIN)/python -m venv --clear .venv/spark
@@ -61,8 +61,8 @@ build-duckdb-2: .venv/duckdb-2  ## Build and check all tables on the newest Duck
 		PYTHONPATH=.venv/duckdb-2 $(BIN)/dbt build
 
 test-duckdb-2: .venv/duckdb-2  ## Run the tests that touch the database on the newest DuckDB 2.0
-	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/test_build.py tests/test_dirty_events.py \
-		tests/test_marts.py tests/test_statistics.py
+	PYTHONPATH=.venv/duckdb-2 $(BIN)/python -m pytest tests/commands/test_build.py tests/models/test_dirty_events.py \
+		tests/models/test_marts.py tests/statistics/test_statistics.py
 
 LINT := .venv/lint/$(notdir $(BIN))
 .venv/lint/installed: scripts/lint-requirements.txt $(INSTALLED)

@@ -449,10 +449,9 @@ def grid(new_project) -> Callable[[str], pd.DataFrame]:
     """Return a function that reads a grid with the results of its macros; one dbt run for all."""
     project = new_project("grid")
     # The macros need no other model, and dbt reads the project much faster without.
-    for folder in ("models", "analyses"):
+    for folder in ("models", "analyses", "tests/invariants"):
         shutil.rmtree(project.root / folder)
-    for file in [*project.root.glob("tests/*.sql"), *project.root.glob("*/_*.yml")]:
-        file.unlink()
+    (project.root / "seeds" / "_seeds.yml").unlink()
     models = project.root / "models" / "grid"
     models.mkdir(parents=True)
     for name, (arguments, query) in GRIDS.items():

@@ -25,7 +25,7 @@ import pytest
 from ott.catalog import Release
 from ott.exports import postgres as copier
 
-OTT = Path(__file__).parent.parent / "scripts" / "ott"
+OTT = Path(__file__).parents[2] / "scripts" / "ott"
 
 PASSWORD = "correct horse"
 TYPES = {

@@ -13,7 +13,7 @@ pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_core_python.sync_playwright", reason="no axe-core-python")
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 REPORT = (sys.executable, PROJECT / "scripts" / "ott", "report")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

@@ -370,7 +370,7 @@ COUNTS = {table for table in DAILY if table.startswith("int_daily_")}
 CHANGES = {
     "what leaves their SQL as it is": (
         [("macros/statistics/normal.sql", "0.46875", "0.46876"),
-         ("models/intermediate/int_days.sql", "coalesce(counts.events, 0)", "counts.events"),
+         ("models/intermediate/counts/int_days.sql", "coalesce(counts.events, 0)", "counts.events"),
          ("models/descriptions.md", "Never null", "Always there"),
          ("dbt_project.yml", "top_risk_users: 5", "top_risk_users: 7"),
          ("macros/registry/event_columns.sql", "'bounds': [1]",
@@ -392,12 +392,12 @@ CHANGES = {
     ),
     "nothing but the time": ([], set()),
     "a view of the accepted events": (
-        [("models/intermediate/int_accepted_events.sql", "extract(hour", "extract(minute")],
+        [("models/intermediate/intake/int_accepted_events.sql", "extract(hour", "extract(minute")],
         COUNTS,
     ),
     "a list of dimensions, and one of the models": (
         [("macros/registry/dimensions.sql", "|| ' / ' ||", "|| ' and ' ||"),
-         ("models/intermediate/int_daily_value_counts.sql", "cast({{ metric }} as double)",
+         ("models/intermediate/counts/int_daily_value_counts.sql", "cast({{ metric }} as double)",
           "cast({{ metric }} as double) + 1")],
         {"int_daily_member_counts", "int_daily_value_counts"},
     ),
