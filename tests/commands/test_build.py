@@ -156,8 +156,8 @@ def test_database_path_is_set_by_the_environment(new_project, tmp_path):
 
 def test_no_usage_statistics(built_project):
     assert not (built_project.root / ".user.yml").exists()
-    log = (built_project.root / "logs" / "dbt.log").read_text()
-    assert "'send_anonymous_usage_stats': 'False'" in log
+    manifest = json.loads((built_project.root / "target" / "manifest.json").read_text())
+    assert manifest["metadata"]["send_anonymous_usage_stats"] is False
 
 
 def test_every_relation_and_column_is_described(built_project):
