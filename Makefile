@@ -37,7 +37,7 @@ test: $(INSTALLED)  ## Run the tests (whole builds in temporary places among the
 	$(BIN)/python -m pytest -m "not slow and not spark" --numprocesses=2 --dist=loadfile
 
 test-slow: $(INSTALLED)  ## Run the tests that install other programs (Superset: set OTT_TEST_SUPERSET)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
 
 test-nightly: $(INSTALLED)  ## Kill 25 whole builds, in place of 1, and replay 400 sequences of changes, in place of 40
 	OTT_TEST_BUILD_KILLS=25 OTT_TEST_SEQUENCES=400 $(BIN)/python -m pytest tests/releases/test_faults.py tests/models/test_incremental.py
