@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,23 +53,34 @@ class BuiltProject:
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
 
 
+@dataclass
 class Project(BuiltProject):
-    """A copy of the project that can be built and changed."""
+    """A copy of the project that can be built and changed.
+
+    `parsed` is a folder that all tests share, with what dbt has parsed, by its variables.
+    """
+
+    parsed: Path | None = None
 
     def dbt(
         self,
         *arguments: str,
         prefix: tuple[str, ...] = (),
         cwd: Path | None = None,
+        is_parsed: bool = False,
         **environment: str,
     ) -> subprocess.CompletedProcess:
-        """Run dbt in the copy or another folder; stdout holds both outputs as text."""
+        """Run dbt in the copy or another folder; stdout holds both outputs as text.
+
+        With `is_parsed`, as if parsed with these variables: for what ends before the first step.
+        """
         arguments = ("--no-use-colors", *arguments)
         variables = {**clean_environment(), **environment}
         own = all(name.startswith(("OTT_", "DBT_")) for name in environment)
         # Other modules than those that the forks have imported need a process of their own.
         if own and not prefix and "PYTHONPATH" not in variables:
-            return run_dbt(arguments, cwd or self.root, variables)
+            with self.parsed_before(arguments, is_parsed):
+                return run_dbt(arguments, cwd or self.root, variables, is_parsed)
         return subprocess.run(
             [*prefix, DBT, *arguments],
             cwd=cwd or self.root,
@@ -77,6 +90,34 @@ class Project(BuiltProject):
             stderr=subprocess.STDOUT,
             timeout=600,
         )
+
+    @contextmanager
+    def parsed_before(self, arguments: tuple[str, ...], is_parsed: bool) -> Iterator[None]:
+        """Let dbt find what any test has parsed with the same variables, and keep it for others.
+
+        dbt parses all anew for other variables than the last time; changed files it finds itself.
+        """
+        if self.parsed is None:
+            yield
+            return
+        words = [word for flag, word in pairwise(arguments) if flag in ("--vars", "--target")]
+        key = sha256(repr([] if is_parsed else words).encode()).hexdigest()
+        kept = self.parsed / f"{key}.msgpack"
+        found = self.root / "target" / "partial_parse.msgpack"
+        last = found.with_name("variables")
+        if kept.exists() and (not last.exists() or last.read_text() != key):
+            found.parent.mkdir(exist_ok=True)
+            shutil.copy(kept, found)
+        yield
+        if is_parsed:
+            # It stands there as if it had been parsed with other variables.
+            found.unlink(missing_ok=True)
+            last.unlink(missing_ok=True)
+        elif found.exists() and "--target-path" not in arguments:
+            last.write_text(key)
+            if not kept.exists():
+                shutil.copy(found, kept.with_suffix(f".{os.getpid()}"))
+                kept.with_suffix(f".{os.getpid()}").rename(kept)
 
     def build(self, *arguments: str, **more) -> subprocess.CompletedProcess:
         """Build as `make build` does."""
@@ -198,8 +239,8 @@ def new_project(tmp_path_factory, shared_folder) -> Callable[[str], Project]:
     """
 
     def parse(folder: Path) -> None:
-        copy_project(folder)
-        result = Project(folder).dbt("--warn-error", "parse")
+        copy_project(folder / "project")
+        result = Project(folder / "project", folder).dbt("--warn-error", "parse")
         assert result.returncode == 0, result.stdout
 
     parsed = make_once(shared_folder / "parsed", parse)
@@ -207,9 +248,7 @@ def new_project(tmp_path_factory, shared_folder) -> Callable[[str], Project]:
     def copy(name: str) -> Project:
         root = tmp_path_factory.mktemp(name)
         copy_project(root)
-        (root / "target").mkdir()
-        shutil.copy(parsed / "target" / "partial_parse.msgpack", root / "target")
-        return Project(root)
+        return Project(root, parsed)
 
     return copy
 

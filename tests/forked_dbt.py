@@ -18,15 +18,18 @@ SECONDS = 600
 
 
 def run_dbt(
-    arguments: tuple[str, ...], folder: Path, environment: dict[str, str]
+    arguments: tuple[str, ...], folder: Path, environment: dict[str, str], is_parsed: bool = False
 ) -> subprocess.CompletedProcess:
     """Run dbt in a folder, with no variables but these; stdout holds both outputs as text.
 
+    With `is_parsed`, dbt takes what it has parsed for right, whatever the project's variables.
     Raises subprocess.TimeoutExpired after ten minutes.
     """
     command = ["dbt", *map(str, arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = FORKS.Process(target=become_dbt, args=(command, folder, environment, output.name))
+        process = FORKS.Process(
+            target=become_dbt, args=(command, folder, environment, output.name, is_parsed)
+        )
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
@@ -36,7 +39,9 @@ def run_dbt(
     return subprocess.CompletedProcess(command, process.exitcode, text)
 
 
-def become_dbt(command: list[str], folder: Path, environment: dict[str, str], output: str) -> None:
+def become_dbt(
+    command: list[str], folder: Path, environment: dict[str, str], output: str, is_parsed: bool
+) -> None:
     """Do what the command does, in a process that is a fork."""
     with open(output, "wb") as file:
         os.dup2(file.fileno(), 1)
@@ -50,6 +55,10 @@ def become_dbt(command: list[str], folder: Path, environment: dict[str, str], ou
     sys.argv[:] = command
     from dbt.cli.main import cli
 
+    if is_parsed:
+        from dbt.parser.manifest import ManifestLoader
+
+        ManifestLoader.is_partial_parsable = lambda loader, manifest: (True, None)
     try:
         cli()
     finally:

@@ -99,7 +99,7 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
 @pytest.mark.parametrize("minutes", [1e200, "a day", math.inf])
 def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
     limits = json.dumps({"maximum_session_duration_minutes": minutes}).replace("Infinity", ".inf")
-    result = new_project("endless").build("--vars", limits)
+    result = new_project("endless").build("--vars", limits, is_parsed=True)
     assert result.returncode != 0
     sentence = " ".join(result.stdout.split())
     assert "The var maximum_session_duration_minutes is" in sentence

@@ -134,6 +134,29 @@ def test_marts_of_meagre_events(bench, case):
     assert_marts(bench.rows, relations_of(bench), oracle)
 
 
+def test_marts_without_a_single_accepted_row_hold_zeros(bench):
+    """Nothing divides by zero when all is quarantined, and no known member vanishes."""
+    rows = events(CASES["everything quarantined"][0]).astype(str).astype(object)
+    bench.load(pa.table({name: pa.array(rows[name].tolist(), pa.string()) for name in rows}))
+    expected = {
+        "select events, users, event_share, violation_rate, violation_rate_low, verdict"
+        " from {compliance_by_region}": [(0, 0, None, None, None, "too_few")] * 5,
+        "select events, violation_rate_high from {compliance_by_user_risk_tier}": [(0, None)] * 3,
+        "select events, mean_minutes from {session_duration_statistics}": [(0, None)],
+        "select days, events, p_value, p_adjusted, verdict from {violation_trend}": [
+            (0, 0, None, None, "too_few")
+        ],
+        "select count(*), sum(frequency) from {session_duration_histogram}": [(50, 0)],
+        "select topic from {key_findings} where verdict = 'differs'": [],
+        "select value_number from {compliance_summary}"
+        " where metric in ('total_events', 'violation_rate') order by display_order": [
+            (0,),
+            (None,),
+        ],
+    }
+    assert {query: bench.rows(query) for query in expected} == expected
+
+
 # --- Days of every kind --------------------------------------------------------------------------
 
 STEADY = [(200, 10 + i % 3) for i in range(20)]

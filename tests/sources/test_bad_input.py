@@ -73,7 +73,7 @@ def test_unusable_file_stops_the_build_with_a_sentence(project, content, message
 )
 def test_ragged_row_stops_the_build_and_is_named_but_not_shown(project, row, message):
     project.events_file.write_text(f"{HEADER}\n{ROW}\n{row.replace('12.5', 'secret')}\n")
-    result = project.build("--select", "raw_compliance_events")
+    result = project.build("--select", "raw_compliance_events", DBT_LOG_LEVEL_FILE="debug")
     assert result.returncode != 0
     output = " ".join(result.stdout.split())
     assert f"seeds/raw_compliance_events.csv cannot be read: {message}" in output
