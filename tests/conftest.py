@@ -3,6 +3,7 @@
 import fcntl
 import math
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -269,6 +270,21 @@ def built_project(shared_folder) -> Iterator[BuiltProject]:
     before = state_of_files(root)
     yield BuiltProject(root)
     assert state_of_files(root) == before, "a test has changed the build that all share"
+
+
+@pytest.fixture(scope="session")
+def compiled_marts(shared_folder):
+    """All models as dbt compiled them, to run over one data set after another."""
+    from ott.lab import calibrate
+
+    def compile_marts(folder: Path) -> None:
+        copy_project(folder)
+        marts = [file.stem for file in (folder / "models" / "marts").rglob("*.sql")]
+        compiled = calibrate.compile_project(folder, folder, marts)
+        (folder / "compiled.pickle").write_bytes(pickle.dumps(compiled))
+
+    folder = make_once(shared_folder / "compiled", compile_marts)
+    return pickle.loads((folder / "compiled.pickle").read_bytes())
 
 
 def state_of_files(folder: Path) -> dict[Path, tuple[int, int]]:

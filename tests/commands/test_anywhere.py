@@ -156,26 +156,18 @@ def test_every_way_to_call_dbt_finds_the_project(new_project, elsewhere, way):
 
 def test_a_copied_or_moved_project_loads_its_own_files(own_build, tmp_path):
     """dbt keeps the folder of a seed in `target`, which comes along."""
-    load = ("seed", "--select", "regions", "raw_compliance_events")
-    assert own_build.dbt(*load).returncode == 0
-    copy = Project(tmp_path / "copy")
-    shutil.copytree(own_build.root, copy.root, symlinks=True)
-    add_region(own_build, "MOON")
-    add_region(copy, "MARS")
-    copy.events_file.write_text("".join(copy.events_file.open().readlines()[:3]))
 
     def loaded(project: Project) -> tuple[list[str], int]:
-        result = project.dbt(*load)
+        result = project.dbt("seed", "--select", "regions", "raw_compliance_events")
         assert result.returncode == 0, result.stdout
         with project.connect() as connection:
             (events,) = connection.sql("select count(*) from raw.raw_compliance_events").fetchone()
         return regions(project.root / "ott_build.duckdb")[5:], events
 
-    assert loaded(copy) == (["MARS"], 2)
-    assert loaded(own_build) == (["MOON"], 5000)
-    shutil.rmtree(own_build.root)
-    assert loaded(copy) == (["MARS"], 2)
-    moved = Project(copy.root.rename(tmp_path / "moved"))
+    add_region(own_build, "MARS")
+    own_build.events_file.write_text("".join(own_build.events_file.open().readlines()[:3]))
+    assert loaded(own_build) == (["MARS"], 2)
+    moved = Project(own_build.root.rename(tmp_path / "moved"))
     assert loaded(moved) == (["MARS"], 2)
     add_region(moved, "VENUS")
     link = Project(tmp_path / "link")

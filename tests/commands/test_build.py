@@ -146,8 +146,6 @@ def test_reading_the_project_needs_no_build_before(new_project):
 def test_database_path_is_set_by_the_environment(new_project, tmp_path):
     project = new_project("path")
     path = tmp_path / "elsewhere.duckdb"
-    result = project.dbt("run-operation", "earliest_timestamp", OTT_DATABASE_PATH=str(path))
-    assert result.returncode == 0, result.stdout
     result = project.dbt("seed", "--select", "regions", OTT_DATABASE_PATH=str(path))
     assert result.returncode == 0, result.stdout
     assert path.exists()

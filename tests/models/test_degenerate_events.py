@@ -138,13 +138,11 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def bench(new_project, tmp_path_factory):
+def bench(compiled_marts):
     """All models, and by name the SQL of all data tests."""
-    project = new_project("degenerate")
-    folder = tmp_path_factory.mktemp("degenerate")
-    marts = [file.stem for file in (project.root / "models" / "marts").rglob("*.sql")]
-    bench = calibrate.Bench(calibrate.compile_project(folder, project.root, marts))
-    nodes = json.loads((folder / "target" / "manifest.json").read_text())["nodes"].values()
+    bench = calibrate.Bench(compiled_marts)
+    manifest = compiled_marts.database.parent / "target" / "manifest.json"
+    nodes = json.loads(manifest.read_text())["nodes"].values()
     bench.tests = {
         node["name"]: node["compiled_code"]
         for node in nodes
@@ -157,7 +155,7 @@ def bench(new_project, tmp_path_factory):
             "every_row_of_the_source_is_read",
         )
     }
-    bench.marts = marts
+    bench.marts = [name for name, model in bench.models.items() if '"marts"' in model.relation]
     assert len(bench.tests) > 80
     bench.load(as_text(events(CASES["six days"][0])))
     return bench

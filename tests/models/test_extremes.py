@@ -18,53 +18,44 @@ EVENT = {
     "data_shared": "none",
 }
 STATUSES = ("compliant", "warning", "violation", "compliant")
-# For each case, what the limits are set to, and what events have in turn.
+# As far as they go.
+LIMITS = {
+    "minimum_user_age": FIRST,
+    "maximum_user_age": LAST,
+    "maximum_concurrent_streams": LAST,
+    "maximum_session_duration_minutes": 1e100,
+    "earliest_timestamp": "0001-01-01 00:00:00",
+    "latest_timestamp": "2200-01-01 00:00:00",
+}
+# What events have in turn.
 CASES = {
-    "numbers at the ends of 64 bits": (
-        {
-            "minimum_user_age": FIRST,
-            "maximum_user_age": LAST,
-            "maximum_concurrent_streams": LAST,
-            "maximum_session_duration_minutes": 1e100,
-        },
-        {
-            "event_id": [FIRST, LAST, *range(98)],
-            "user_id": [FIRST, 0, LAST],
-            "user_age": [FIRST, LAST, 2**62, 2**53, 2**53 + 1],
-            "concurrent_streams": [LAST, LAST, 2**53, 2**53 + 1, 1],
-            "session_duration_minutes": ["1" + "0" * 100, "0", "-0", "0." + "0" * 300 + "1"],
-            "timestamp": [f"2026-01-{day:02} {day:02}:00:00" for day in range(1, 21)],
-        },
-    ),
-    "the same large numbers everywhere": (
-        {
-            "maximum_user_age": LAST,
-            "maximum_concurrent_streams": LAST,
-            "maximum_session_duration_minutes": 1e100,
-        },
-        {
-            "event_id": [*range(40)],
-            "user_id": [1, 2, 3],
-            "user_age": [LAST],
-            "concurrent_streams": [LAST],
-            "session_duration_minutes": ["1" + "0" * 100],
-            "timestamp": ["2026-01-01 00:00:00"],
-        },
-    ),
-    "moments at the ends of a long time": (
-        {"earliest_timestamp": "0001-01-01 00:00:00", "latest_timestamp": "2200-01-01 00:00:00"},
-        {
-            "event_id": [*range(12)],
-            "user_id": [1, 2],
-            "timestamp": ["0001-01-01 00:00:00", "2026-01-01 12:00:00", "2200-01-01 00:00:00"],
-        },
-    ),
+    "numbers at the ends of 64 bits": {
+        "event_id": [FIRST, LAST, *range(98)],
+        "user_id": [FIRST, 0, LAST],
+        "user_age": [FIRST, LAST, 2**62, 2**53, 2**53 + 1],
+        "concurrent_streams": [LAST, LAST, 2**53, 2**53 + 1, 1],
+        "session_duration_minutes": ["1" + "0" * 100, "0", "-0", "0." + "0" * 300 + "1"],
+        "timestamp": [f"2026-01-{day:02} {day:02}:00:00" for day in range(1, 21)],
+    },
+    "the same large numbers everywhere": {
+        "event_id": [*range(40)],
+        "user_id": [1, 2, 3],
+        "user_age": [LAST],
+        "concurrent_streams": [LAST],
+        "session_duration_minutes": ["1" + "0" * 100],
+        "timestamp": ["2026-01-01 00:00:00"],
+    },
+    "moments at the ends of a long time": {
+        "event_id": [*range(12)],
+        "user_id": [1, 2],
+        "timestamp": ["0001-01-01 00:00:00", "2026-01-01 12:00:00", "2200-01-01 00:00:00"],
+    },
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_value_within_the_limits_stops_a_build(new_project, case):
-    limits, values = CASES[case]
+    values = CASES[case]
     project = new_project("extremes")
     with project.events_file.open("w", encoding="utf-8") as file:
         print(*SCHEMA.names, sep=",", file=file)
@@ -72,7 +63,7 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
             event = EVENT | {"status": STATUSES[number % len(STATUSES)]}
             event |= {column: cycle[number % len(cycle)] for column, cycle in values.items()}
             print(*(event[column] for column in SCHEMA.names), sep=",", file=file)
-    result = project.build("--vars", json.dumps(limits))
+    result = project.build("--vars", json.dumps(LIMITS))
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         events = connection.execute("select count(*) from marts.fct_compliance_events").fetchone()

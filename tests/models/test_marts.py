@@ -4,6 +4,7 @@ Text, counts, verdicts and sentences are equal, other numbers agree to nine digi
 """
 
 import math
+from copy import copy
 from dataclasses import asdict
 
 import numpy as np
@@ -45,12 +46,9 @@ def text_of(file) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def bench(new_project, tmp_path_factory) -> calibrate.Bench:
+def bench(compiled_marts) -> calibrate.Bench:
     """All models, to run over one data set after another."""
-    project = new_project("marts")
-    marts = [file.stem for file in (project.root / "models" / "marts").rglob("*.sql")]
-    folder = tmp_path_factory.mktemp("marts")
-    return calibrate.Bench(calibrate.compile_project(folder, project.root, marts))
+    return calibrate.Bench(compiled_marts)
 
 
 @pytest.fixture(scope="module")
@@ -251,17 +249,25 @@ DAYS = {
 }
 
 
+@pytest.fixture(scope="module")
+def six_days(bench) -> Oracle:
+    """The models have run over some events, in place of whose days others are put."""
+    oracle = load(bench, events(CASES["six days"][0]).astype(str).astype(object))
+    assert len(oracle.associations) > 1
+    return oracle
+
+
 @pytest.mark.parametrize("effect", [1.0, 2.5], ids=["no clustering", "clustering"])
 @pytest.mark.parametrize("case", DAYS)
-def test_control_chart_and_trend_of_days(bench, case, effect):
+def test_control_chart_and_trend_of_days(bench, six_days, case, effect):
     rows, verdict, set_aside = DAYS[case]
     verdict = verdict if isinstance(verdict, str) else verdict[effect]
-    oracle = load(bench, events(CASES["six days"][0]).astype(str).astype(object))
+    oracle = copy(six_days)
     days = pd.DataFrame(rows, columns=["events", "violation_events"])
     days.index = pd.date_range("2026-01-01", periods=len(days), name="event_date").date
     oracle.days = days.rename_axis("event_date").assign(is_partial=False)
     oracle.days.iloc[[0, -1], 2] = True
-    oracle.associations["design_effect"] = effect
+    oracle.associations = six_days.associations.assign(design_effect=effect)
     listed = ", ".join(
         f"(date '{date}', {day.events}, {day.violation_events}, {day.is_partial})"
         for date, day in zip(oracle.days.index, oracle.days.itertuples(), strict=True)
