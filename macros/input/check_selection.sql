@@ -1,7 +1,7 @@
 {#- Says in a sentence that a part of the project reads what was never built, before it fails on that. -#}
 {% macro check_selection() %}
     {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
-        {%- for node in graph.nodes.values() if node.unique_id in selected_resources -%}
+        {%- for node in own_nodes() if node.unique_id in selected_resources -%}
             {%- set missing = [] -%}
             {%- for id in node.depends_on.nodes if id in graph.nodes and id not in selected_resources -%}
                 {%- set parent = graph.nodes[id] -%}

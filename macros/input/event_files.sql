@@ -5,7 +5,7 @@
     {%- set request = {'path': path, 'columns': source_columns(), 'checked': checked} -%}
     {%- if path == 'seed' -%}
         {%- do request.update({
-            'path': graph.nodes['seed.' ~ project_name ~ '.raw_compliance_events'].original_file_path,
+            'path': own_node('raw_compliance_events').original_file_path,
             'columns': raw_event_columns(),
             'is_seed': true,
         }) -%}

@@ -38,7 +38,7 @@
 {% macro copy_marts_on_spark(release) %}
     {%- do run_query('create schema ' ~ release) -%}
     {%- for mart in published_marts() -%}
-        {%- set model = graph.nodes['model.' ~ project_name ~ '.' ~ mart] -%}
+        {%- set model = own_node(mart) -%}
         {%- set partition = model.config.get('partition_by') -%}
         {%- do run_query(
             'create table ' ~ release ~ '.' ~ mart ~ ' using parquet'
@@ -52,7 +52,7 @@
     holds 256 characters of each, and tries for 20 seconds to write more. -#}
 {% macro show_marts_on_spark(release) %}
     {%- for mart in published_marts() -%}
-        {%- set model = graph.nodes['model.' ~ project_name ~ '.' ~ mart] -%}
+        {%- set model = own_node(mart) -%}
         {%- set names, comments = [], [] -%}
         {%- for column in model.columns.values() -%}
             {%- do names.append(adapter.quote(column.name)) -%}

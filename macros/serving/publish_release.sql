@@ -2,7 +2,9 @@
     and what is still served. How, is a matter of the engine. -#}
 {% macro publish_release(results) %}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed') -%}
-        {{- adapter.dispatch('publish_release')(results) -}}
+        {%- set own_results = results
+            | selectattr('node.package_name', 'equalto', 'ott_compliance') | list -%}
+        {{- adapter.dispatch('publish_release')(own_results) -}}
     {%- endif -%}
 {% endmacro %}
 
@@ -85,7 +87,7 @@
     {%- set skipped = results | selectattr('status', 'in', ['skipped', 'partial success']) | list -%}
     {%- set options = selection_options() -%}
     {%- set took_part = results | map(attribute='node.unique_id') | list -%}
-    {%- set left_out = graph.nodes.values()
+    {%- set left_out = own_nodes()
         | selectattr('resource_type', 'in', ['seed', 'model', 'test'])
         | rejectattr('unique_id', 'in', took_part)
         | map(attribute='name') | sort -%}
@@ -119,7 +121,7 @@
 {#- Names of the public models, without the row-level ones if `publish_row_level_marts` is false. -#}
 {% macro published_marts() %}
     {%- set marts = [] -%}
-    {%- for model in graph.nodes.values()
+    {%- for model in own_nodes()
         if model.resource_type == 'model' and model.access == 'public'
         and (var('publish_row_level_marts') or 'row_level' not in model.tags) -%}
         {%- do marts.append(model.name) -%}

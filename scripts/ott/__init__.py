@@ -3,6 +3,8 @@
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+# Where relative paths begin: the folder of the project that dbt runs, of which this may be a package.
+home = PROJECT
 
 
 class OttError(Exception):

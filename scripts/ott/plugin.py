@@ -12,6 +12,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
+import ott
 from ott import PROJECT, releases, source
 
 # Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
@@ -33,12 +34,13 @@ def lock_holder(error: duckdb.Error) -> str | None:
 
 
 def require_own_project() -> None:
-    """Stop dbt when it builds another project than the one that this file belongs to.
+    """Stop dbt when it builds neither the project that this file belongs to nor one that it is in.
 
     Python may have found this file elsewhere, or keep it from a build of another folder.
     """
-    project = Path(get_flags().PROJECT_DIR).resolve()
-    if project != PROJECT:
+    ott.home = project = Path(get_flags().PROJECT_DIR).resolve()
+    packages = [folder.resolve() for folder in (project / "dbt_packages").glob("*/")]
+    if PROJECT not in (project, *packages):
         raise DbtRuntimeError(
             f"{project} was to be built with the scripts of {PROJECT}, into the database there;"
             " nothing was changed. Give --project-dir and --profiles-dir the same folder, take"
@@ -104,7 +106,7 @@ class Plugin(BasePlugin):
         dbt itself ends with a traceback when that fails.
         """
         require_own_project()
-        path = PROJECT / self.database
+        path = ott.home / self.database
         if unnameable := set(path.name) & UNNAMEABLE:
             raise DbtRuntimeError(
                 f"The work database cannot be called {path.name}: dbt names it in SQL by its file,"
@@ -116,7 +118,7 @@ class Plugin(BasePlugin):
             if os.environ.get(variable):
                 config[option] = os.environ[variable]
         if "temp_directory" in config:
-            config["temp_directory"] = str(PROJECT / config["temp_directory"])
+            config["temp_directory"] = str(ott.home / config["temp_directory"])
         try:
             duckdb.connect(creds.path, config=config).close()
         except duckdb.Error as error:
@@ -134,7 +136,7 @@ class Plugin(BasePlugin):
 
         def attach_read_only(database: str, name: str) -> str:
             # Others are those of DuckDB, as of object stores.
-            path = database if ":" in database else str(PROJECT / database)
+            path = database if ":" in database else str(ott.home / database)
             try:
                 with conn.cursor() as cursor:
                     cursor.execute(
@@ -192,7 +194,7 @@ class Plugin(BasePlugin):
                 answer["served"] = None
             return json.dumps(answer)
 
-        conn.create_function("project_folder", lambda: str(PROJECT), [], "VARCHAR")
+        conn.create_function("project_folder", lambda: str(ott.home), [], "VARCHAR")
         conn.create_function(
             "attach_read_only",
             attach_read_only,

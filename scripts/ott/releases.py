@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 from tqdm import tqdm
 
+import ott
 from ott import PROJECT, OttError
 
 DATABASE = "ott_compliance.duckdb"
@@ -59,7 +60,7 @@ class ReleaseError(OttError):
 
 def release_folder() -> Path:
     """Return the folder of the releases: OTT_RELEASE_PATH in the project, by default `release`."""
-    return PROJECT / (os.environ.get("OTT_RELEASE_PATH") or "release")
+    return ott.home / (os.environ.get("OTT_RELEASE_PATH") or "release")
 
 
 def list_releases(folder: Path) -> list[Path]:
@@ -286,7 +287,7 @@ def this_project(folder: Path) -> dict[str, str]:
 
     The path is relative to the folder, so that a project with its releases inside can be moved.
     """
-    return {"path": os.path.relpath(PROJECT, folder.resolve()), "host": socket.gethostname()}
+    return {"path": os.path.relpath(ott.home, folder.resolve()), "host": socket.gethostname()}
 
 
 def refuse_other_project(folder: Path, project: dict[str, str] | None) -> None:

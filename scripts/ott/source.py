@@ -21,7 +21,8 @@ import duckdb
 import pyarrow as pa
 from tqdm import tqdm
 
-from ott import PROJECT, OttError
+import ott
+from ott import OttError
 from ott.files import encoding_problem
 from ott.releases import name, text
 
@@ -63,7 +64,7 @@ class SourceError(OttError):
 
 def unusable(file: str, problem: str) -> SourceError:
     """Return an error that names a file as people do, and what is wrong with it."""
-    return SourceError(f"The events file {file.removeprefix(f'{PROJECT}/')} {problem}")
+    return SourceError(f"The events file {file.removeprefix(f'{ott.home}/')} {problem}")
 
 
 def file_format(path: str) -> str:
@@ -264,9 +265,10 @@ def find_files(connection: duckdb.DuckDBPyConnection, path: str, kind: str) -> l
     if is_remote(path):
         # What cannot be listed, as over https, can still be read.
         return glob(connection, path) or [path]
-    if (PROJECT / path).is_file():
-        return [str(PROJECT / path)]
-    found = glob(connection, path if Path(path).is_absolute() else f"{escape(str(PROJECT))}/{path}")
+    if (ott.home / path).is_file():
+        return [str(ott.home / path)]
+    pattern = path if Path(path).is_absolute() else f"{escape(str(ott.home))}/{path}"
+    found = glob(connection, pattern)
     if not found:
         raise SourceError(
             f"No file matches '{path}', which the var events_source names, from the project's"

@@ -214,3 +214,53 @@ def test_a_work_database_that_dbt_cannot_name_is_told(own_build):
     assert "cannot be called it's #1.duckdb" in " ".join(result.stdout.split())
     assert "Traceback" not in result.stdout
     assert not (own_build.root / "it's #1.duckdb").exists()
+
+
+PACKAGES = """
+packages:
+  - local: {package}
+"""
+HARNESS = """
+name: platform_analytics
+version: "1.0.0"
+profile: platform
+"""
+
+
+@pytest.fixture(scope="module")
+def outer(new_project, tmp_path_factory) -> Project:
+    """A project of somebody else, with a model of its own, that has this one as a package."""
+    package = new_project("package")
+    root = tmp_path_factory.mktemp("outer")
+    (root / "models").mkdir()
+    (root / "models" / "of_regions.sql").write_text(
+        "select region, violation_rate from {{ ref('ott_compliance', 'compliance_by_region') }}"
+    )
+    (root / "packages.yml").write_text(PACKAGES.format(package=json.dumps(str(package.root))))
+    (root / "dbt_project.yml").write_text(HARNESS)
+    profile = (package.root / "profiles.yml").read_text().replace("ott_compliance:", "platform:", 1)
+    scripts = '["{{ flags.PROFILES_DIR }}/scripts", scripts]'
+    assert scripts in profile
+    profile = profile.replace(scripts, "[dbt_packages/ott_compliance/scripts]")
+    (root / "profiles.yml").write_text(profile)
+    return Project(root)
+
+
+def test_the_project_is_a_package_of_another(outer, built_project):
+    """What it builds is in the other project's folder, and its own steps decide on its release."""
+    result = outer.dbt("deps")
+    assert result.returncode == 0, result.stdout
+    result = outer.build("--warn-error")
+    assert result.returncode == 0, result.stdout
+    assert "Published" in result.stdout
+    release = releases.current_release(outer.releases)
+    assert releases.verify(release)["marts"].keys() == (
+        releases.verify(releases.current_release(built_project.releases))["marts"].keys()
+    )
+    with outer.connect() as connection:
+        assert connection.sql("select count(*) from main.of_regions").fetchone() == (5,)
+
+    (outer.root / "models" / "broken.sql").write_text("select no_column from marts.dim_users")
+    result = outer.build()
+    assert result.returncode != 0 and "no_column" in result.stdout
+    assert "Published" in result.stdout, "a model of the other project has no say"
