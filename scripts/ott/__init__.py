@@ -3,7 +3,7 @@
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-# Where relative paths begin: the folder of the project that dbt runs, of which this may be a package.
+# Where relative paths begin: the project that dbt runs, of which this one may be a package.
 home = PROJECT
 
 
