@@ -8,6 +8,7 @@ import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import duckdb
 
@@ -38,7 +39,7 @@ def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
         return text.getvalue().rstrip("\n")
     width = shutil.get_terminal_size((100, 24)).columns
     table = as_table(names, rows)
-    return as_records(names, rows, width) if table.index("\n") > width else table
+    return as_records(names, rows, width) if rows and table.index("\n") > width else table
 
 
 def as_table(names: list[str], rows: list[tuple]) -> str:
@@ -77,4 +78,9 @@ def as_records(names: list[str], rows: list[tuple], width: int) -> str:
 
 
 def _written(value: Any) -> str:
-    return "" if value is None else str(value)
+    """Return a value as text that moves and colours nothing in a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(
+        letter.encode("unicode_escape").decode() if category(letter).startswith("C") else letter
+        for letter in text
+    )

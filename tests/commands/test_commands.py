@@ -125,8 +125,10 @@ def test_the_launcher_runs_the_package_of_the_project_it_lies_in(new_project, tm
     (scripts / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (scripts / "python").chmod(0o755)
     project.events_file.unlink()
+    link = tmp_path / "through-a-link"
+    link.symlink_to(scripts / "ott")
     result = subprocess.run(
-        [scripts / "ott", "generate", "--events", "3"],
+        [link, "generate", "--events", "3"],
         cwd=tmp_path,
         env={**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")},
         capture_output=True,
@@ -206,7 +208,14 @@ def test_a_table_has_names_and_numbers_to_the_right(release_file, capsys):
     assert query(release_file, capsys, f"select * from ({sql}) as t(region, n, verdict)") == (
         "region   n  verdict\n------  --  -------\nEU       9\nASIA    10  differs\n"
     )
-    assert query(release_file, capsys, "from key_findings where false").startswith("display_order")
+    for table in ("key_findings", "dim_users"):
+        names, line = query(release_file, capsys, f"from {table} where false").splitlines()
+        assert names.startswith(("display_order", "user_id")) and set(line) == {"-", " "}
+
+
+def test_no_value_moves_or_colours_the_terminal(release_file, capsys):
+    shown = query(release_file, capsys, "select 'a\n\x1b[31mb\u202e\u00a0ü' as value")
+    assert shown.splitlines()[2] == "a\\n\\x1b[31mb\\u202e\u00a0ü"
 
 
 def test_csv_is_that_of_the_table(release_file, marts, capsys):

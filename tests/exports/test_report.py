@@ -1,6 +1,7 @@
 """The report in a real browser: it is whole, true to the marts, usable, and sends nothing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,20 @@ def marts(release: Path, query: str) -> list[tuple]:
 
 def test_report_is_small(report):
     assert report.stat().st_size < 2_000_000
+
+
+def test_sections_open_with_the_verdicts_on_their_dimensions(release_file, tmp_path):
+    """By the names that the registry gives them."""
+    rename = "update marts.dimensions set label = 'Land' where dimension = 'region'"
+    html = build_report(
+        changed_release(release_file, tmp_path, rename), tmp_path / "report.html"
+    ).read_text()
+    shown = re.findall(r'<p class="verdict">Violation rate by ([^:]+):', html)
+    labels = [
+        label.lower() for (label,) in marts(release_file, "select label from marts.dimensions")
+    ]
+    assert "land" in shown and len(shown) > 5
+    assert {*shown} - {"land"} <= {*labels}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

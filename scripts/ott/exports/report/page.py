@@ -147,8 +147,15 @@ def css(tables: Tables) -> str:
 def page(tables: Tables) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
     tables.release.require(
-        (chart.table, column) for chart in CHARTS for column in chart.columns.split()
+        [
+            *((chart.table, column) for chart in CHARTS for column in chart.columns.split()),
+            ("dimensions", "label"),
+        ]
     )
+    labels = {
+        row["dimension"]: row["label"].lower()
+        for row in tables.release.query("select dimension, label from marts.dimensions")
+    }
     figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
     manifest = tables.release.manifest
@@ -189,7 +196,7 @@ def page(tables: Tables) -> str:
             "(() => {" + vl_convert.javascript_bundle().replace("</script", "<\\/script") + "})();"
         ),
         code=Script((HERE / "page.js").read_text("utf-8")),
-        columns=COLUMNS,
+        columns=COLUMNS | {"dimension": (COLUMNS["dimension"][0], labels.get)},
         words=words,
         kind_of_cell=kind_of_cell,
     )

@@ -27,7 +27,6 @@ METRICS = {
     "user_age": "age",
     "event_hour": "hour",
 }
-DIMENSIONS = {"data_shared": "data sharing", "event_hour": "hour of the day", "event_date": "day"}
 MISSING = "n/a"
 
 
@@ -138,7 +137,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "description": ("Meaning", text),
     "quarantined_rows": ("Raw rows", count),
     "raw_row_share": ("Share of raw rows", percent),
-    "dimension": ("Dimension", lambda value: DIMENSIONS.get(value, value.replace("_", " "))),
+    "dimension": ("Dimension", text),
     "members": ("Members", count),
     "cramers_v": ("Cramer's V", lambda value: decimal(value, 3)),
     "design_effect": ("Design effect", lambda value: decimal(value, 2)),
