@@ -4,6 +4,7 @@ Kills, limits, locales and what users type are tested with processes as the shel
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -53,6 +54,8 @@ def become_dbt(
     own = {PROJECT / "scripts", PROJECT / "tests"}
     sys.path[:] = [path for path in sys.path if path and Path(path) not in own]
     sys.argv[:] = command
+    # As `ott build` does, and as much faster.
+    gc.set_threshold(100_000)
     from dbt.cli.main import cli
 
     if is_parsed:
