@@ -54,7 +54,7 @@ def become_dbt(
     own = {PROJECT / "scripts", PROJECT / "tests"}
     sys.path[:] = [path for path in sys.path if path and Path(path) not in own]
     sys.argv[:] = command
-    # As `ott build` does, and as much faster.
+    # As `ott build` does.
     gc.set_threshold(100_000)
     from dbt.cli.main import cli
 

@@ -64,7 +64,7 @@ def build(options: Sequence[str] = ()) -> int:
     logging.raiseExceptions = False
     # A helper process of Python's would speak of what a build that was stopped has left to it.
     os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
-    # Python would look for garbage in all that dbt has parsed, for a quarter of a build's time.
+    # Python would look for garbage in all that dbt has parsed, for a tenth of a build's time.
     gc.set_threshold(100_000)
     # Imported late, as that takes seconds; dbt notes its command from the arguments.
     from dbt.cli.main import cli
