@@ -1,17 +1,25 @@
 """The report in a real browser: it is whole, true to the marts, usable, and sends nothing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
+import yaml
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_core_python.sync_playwright", reason="no axe-core-python")
+
+from ott.catalog import Release  # noqa: E402
+from ott.exports.report.contents import SECTIONS  # noqa: E402
+from ott.exports.report.page import page  # noqa: E402
+from ott.exports.report.tables import Tables  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
 REPORT = (sys.executable, PROJECT / "scripts" / "ott", "report")
@@ -267,7 +275,9 @@ def test_rates_are_drawn_in_display_order_with_their_intervals(report, release_f
             const view = reportViews["region-rate"];
             const x = view.scale("x");
             return {
-                rows: view.data("source_0").map(row => [row.name, row.rate, row.low, row.high]),
+                rows: view.data("source_0").map(row => [
+                    row.name, row.violation_rate, row.violation_rate_low, row.violation_rate_high,
+                ]),
                 last: x.domain()[1],
             };
         }"""
@@ -716,3 +726,23 @@ def test_help_says_what_is_written_and_from_what():
     assert result.returncode == 0
     assert "OTT_RELEASE_PATH" in result.stdout
     assert "target/compliance_report.html" in result.stdout
+
+
+def test_the_exposure_names_the_tables_that_the_report_reads(release_file):
+    """Also those that no chart names, like the dimensions."""
+    exposures = yaml.safe_load((PROJECT / "models" / "marts" / "_exposures.yml").read_text())
+    (exposure,) = (e for e in exposures["exposures"] if e["name"] == "ott_compliance_report")
+    with Release(release_file) as release:
+        tables = Tables(release, with_users=True)
+        tables.rows = read = Mock(wraps=tables.rows)
+        page(tables)
+    assert set(exposure["depends_on"]) == {f"ref('{call.args[0]}')" for call in read.mock_calls}
+
+
+def test_sections_open_with_the_verdicts_of_all_dimensions_under_their_labels(report, release_file):
+    page = report.read_text("utf-8")
+    labels = dict(marts(release_file, "select dimension, lower(label) from marts.dimensions"))
+    assert {dimension for section in SECTIONS for dimension in section.dimensions} == {*labels}
+    shown = re.findall(r'class="verdict">Violation rate by ([^:]+):', page)
+    tested = marts(release_file, "select lower(label) from marts.dimensions where is_tested")
+    assert sorted(shown) == sorted(label for (label,) in tested)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ott.catalog import Row
@@ -14,9 +15,10 @@ from ott.exports.report import drawing
 class Chart:
     """A chart with the table behind it; both read the same rows of one table of the marts.
 
-    `columns` are names with blanks between them. `control` names the means of the page to filter
-    the chart, `drawn` picks the rows that are drawn, and `empty` stands in its place when there are
-    none. Without `draw` the table stands alone.
+    `title` names the `dimension` of the mart of that name where it has `{}`, and `columns` are
+    names with blanks between them. `control` names the means of the page to filter the chart,
+    `drawn` picks the rows that are drawn, and `empty` stands in its place when there are none.
+    Without `draw` the table stands alone.
     """
 
     key: str
@@ -24,6 +26,7 @@ class Chart:
     table: str
     columns: str
     note: str
+    dimension: str = ""
     draw: drawing.Draw | None = None
     control: str = ""
     drawn: Callable[[Row], bool] = bool
@@ -33,13 +36,17 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page; `dimensions` are those whose verdict it opens with."""
+    """A part of the page; it opens with the verdicts on the dimensions of its charts."""
 
     key: str
     title: str
     charts: tuple[Chart, ...]
     text: str = ""
-    dimensions: tuple[str, ...] = ()
+
+    @property
+    def dimensions(self) -> list[str]:
+        """The dimensions of its charts, each once."""
+        return list(dict.fromkeys(chart.dimension for chart in self.charts if chart.dimension))
 
 
 RATE = (
@@ -50,68 +57,63 @@ RATE_NOTE = "Bars are intervals, the dashed line is the rate of all events."
 SHARE_NOTE = "Beside each name: compliant, warning, violation. Choose statuses to compare them."
 NO_USERS = "This release does not publish single users."
 
+# Beginning of the keys of its charts, dimension and table of each breakdown.
+Breakdown = tuple[str, str, str]
+REGION = ("region", "region", "compliance_by_region")
+REGULATION = ("regulation", "regulation", "compliance_by_regulation")
+EVENT_TYPE = ("event-type", "event_type", "compliance_by_event_type")
+STREAMS = ("streams", "concurrent_streams", "compliance_by_concurrent_streams")
+HOUR = ("hour", "event_hour", "compliance_by_hour")
+SHARING = ("sharing", "data_shared", "compliance_by_data_sharing")
 
-def rates(key: str, name: str, table: str, member: str, **rest: Any) -> Chart:
-    """Return the violation rates of the members of a dimension; `name` is what it is called."""
+
+def breakdown(of: Breakdown, what: str, columns: str, **rest: Any) -> Chart:
+    """Return a chart with a row for each member of a dimension."""
+    key, dimension, table = of
     return Chart(
-        key=f"{key}-rate",
-        title=f"Violation rate by {name}",
+        key=f"{key}-{what}",
         table=table,
-        columns=f"{member} {RATE}",
-        **{"note": RATE_NOTE, "draw": drawing.rates(member)} | rest,
-    )
-
-
-def shares(key: str, name: str, table: str, member: str) -> Chart:
-    """Return the shares of the statuses of each member of a dimension."""
-    return Chart(
-        key=f"{key}-share",
-        title=f"Status shares by {name}",
-        table=table,
-        columns=f"{member} events compliant_rate warning_rate violation_rate",
-        note=SHARE_NOTE,
-        draw=drawing.stacked(member, "rate"),
-        control="statuses",
-    )
-
-
-def events(key: str, name: str, table: str, member: str, **rest: Any) -> Chart:
-    """Return the number of events of each member of a dimension."""
-    rest.setdefault("note", "Number of events and their share of all events.")
-    rest.setdefault("draw", drawing.bars(member, "events", "event_share", "events"))
-    return Chart(
-        key=f"{key}-events",
-        title=f"Events by {name}",
-        table=table,
-        columns=f"{member} events event_share users",
+        dimension=dimension,
+        columns=f"{dimension} {columns}",
         **rest,
     )
 
 
-def histogram(key: str, title: str, table: str, note: str, draw: drawing.Draw) -> Chart:
-    """Return a histogram."""
+def rates(of: Breakdown, **changes: Any) -> Chart:
+    """Return the violation rates of the members of a dimension."""
+    draw = partial(drawing.rates, member=of[1])
+    shown = {"title": "Violation rate by {}", "note": RATE_NOTE, "draw": draw}
+    return breakdown(of, "rate", RATE, **shown | changes)
+
+
+def shares(of: Breakdown) -> Chart:
+    """Return the statuses of the events of each member of a dimension."""
+    draw = partial(drawing.stacked, member=of[1], measure="rate")
+    shown = {"title": "Status shares by {}", "note": SHARE_NOTE, "draw": draw}
+    rates = "events compliant_rate warning_rate violation_rate"
+    return breakdown(of, "share", rates, control="statuses", **shown)
+
+
+def events(of: Breakdown, **changes: Any) -> Chart:
+    """Return the number of events of each member of a dimension."""
+    draw = partial(drawing.bars, member=of[1], value="events", share="event_share", unit="events")
+    note = "Number of events and their share of all events."
+    shown = {"title": "Events by {}", "note": note, "draw": draw}
+    return breakdown(of, "events", "events event_share users", **shown | changes)
+
+
+def histogram(key: str, table: str, title: str, note: str, **options: Any) -> Chart:
+    """Return a histogram, drawn with these options."""
     return Chart(
         key=key,
         title=title,
         table=table,
         columns="bin_number bin_start bin_end frequency",
         note=note,
-        draw=draw,
+        draw=partial(drawing.histogram, **options),
         drawn=lambda row: row["bin_start"] is not None,
     )
 
-
-REGION = ("region", "region", "compliance_by_region", "region")
-REGULATION = ("regulation", "regulation", "compliance_by_regulation", "regulation")
-EVENT_TYPE = ("event-type", "event type", "compliance_by_event_type", "event_type")
-STREAMS = (
-    "streams",
-    "concurrent streams",
-    "compliance_by_concurrent_streams",
-    "concurrent_streams",
-)
-HOUR = ("hour", "hour of the day", "compliance_by_hour", "event_hour")
-SHARING = ("sharing", "data sharing", "compliance_by_data_sharing", "data_shared")
 
 SECTIONS = (
     Section(
@@ -132,27 +134,26 @@ SECTIONS = (
     Section(
         key="regions",
         title="Regions",
-        dimensions=("region",),
-        charts=(rates(*REGION), shares(*REGION), events(*REGION)),
+        charts=(rates(REGION), shares(REGION), events(REGION)),
     ),
     Section(
         key="regulations",
         title="Regulations",
-        dimensions=("regulation", "region_and_regulation"),
         charts=(
-            rates(*REGULATION),
-            Chart(
-                key="regulation-events",
-                title="Events by regulation and status",
-                table="compliance_by_regulation",
-                columns="regulation events compliant_events warning_events violation_events",
+            rates(REGULATION),
+            breakdown(
+                REGULATION,
+                "events",
+                "events compliant_events warning_events violation_events",
+                title="Events by {} and status",
                 note=SHARE_NOTE,
-                draw=drawing.stacked("regulation", "events"),
+                draw=partial(drawing.stacked, member="regulation", measure="events"),
                 control="statuses",
             ),
             Chart(
                 key="region-regulation",
-                title="Violation rate by region and regulation",
+                title="Violation rate by {}",
+                dimension="region_and_regulation",
                 table="compliance_by_region_and_regulation",
                 columns=f"region regulation {RATE}",
                 note="Only cells in the colour of violations, marked ▲ or ▼, differ from the rest. "
@@ -166,7 +167,7 @@ SECTIONS = (
                 table="compliance_by_region_and_regulation",
                 columns=f"region regulation {RATE}",
                 note=f"{RATE_NOTE} The axis is the same for every region.",
-                draw=drawing.rates_within_region,
+                draw=partial(drawing.rates, member="regulation", within="region"),
                 control="region",
             ),
         ),
@@ -174,20 +175,21 @@ SECTIONS = (
     Section(
         key="events",
         title="Event types and sessions",
-        dimensions=("event_type", "concurrent_streams"),
         charts=(
-            rates(*EVENT_TYPE),
-            shares(*EVENT_TYPE),
-            events("event-type", "type", *EVENT_TYPE[2:]),
-            events(*STREAMS, note="How many streams ran at once."),
-            rates(*STREAMS),
+            rates(EVENT_TYPE),
+            shares(EVENT_TYPE),
+            events(EVENT_TYPE, title="Events by type"),
+            events(STREAMS, note="How many streams ran at once."),
+            rates(STREAMS),
             histogram(
                 "duration",
-                "Session duration",
                 "session_duration_histogram",
+                "Session duration",
                 "Events by the duration of their session; a session with many events counts as "
                 "often.",
-                drawing.histogram("Session duration (minutes)", "Events", mean=True),
+                axis="Session duration (minutes)",
+                unit="Events",
+                mean=True,
             ),
             Chart(
                 key="duration-statistics",
@@ -206,13 +208,13 @@ SECTIONS = (
         key="time",
         title="Time",
         text="All times are UTC.",
-        dimensions=("event_hour", "event_date"),
         charts=(
-            events(*HOUR, note="All days together.", draw=drawing.events_by_hour),
-            rates(*HOUR, draw=drawing.rates_by_hour),
+            events(HOUR, note="All days together.", draw=drawing.events_by_hour),
+            rates(HOUR, draw=drawing.rates_by_hour),
             Chart(
                 key="day-events",
-                title="Events by day",
+                title="Events by {}",
+                dimension="event_date",
                 table="compliance_by_date",
                 columns="event_date events compliant_events warning_events violation_events users"
                 " is_partial_day",
@@ -224,7 +226,8 @@ SECTIONS = (
             ),
             Chart(
                 key="day-rate",
-                title="Violation rate by day",
+                title="Violation rate by {}",
+                dimension="event_date",
                 table="compliance_by_date",
                 columns="event_date events violation_rate control_limit_low control_limit_high"
                 " is_out_of_control violation_rate_7_days is_partial_day verdict",
@@ -245,26 +248,31 @@ SECTIONS = (
         charts=(
             Chart(
                 key="risk-tier",
-                title="Users by risk tier",
+                title="Users by {}",
+                dimension="risk_tier",
                 table="compliance_by_user_risk_tier",
                 columns="risk_tier users events violation_events violation_rate",
                 note="By observed violation rate; a label, not evidence.",
-                draw=drawing.bars("risk_tier", "users", "", "users"),
+                draw=partial(drawing.bars, member="risk_tier", value="users", unit="users"),
             ),
             histogram(
                 "user-rate",
-                "Users by violation rate",
                 "user_violation_rate_histogram",
+                "Users by violation rate",
                 "Users with few events can only have a few rates, hence the gaps. The upright axis "
                 "is logarithmic, so that rare rates can be seen.",
-                drawing.histogram("Violation rate of the user", "Users", rare=True),
+                axis="Violation rate of the user",
+                unit="Users",
+                in_percent=True,
+                rare=True,
             ),
             histogram(
                 "user-age",
-                "Users by age",
                 "user_age_histogram",
+                "Users by age",
                 "Each user once, at the age of the first event.",
-                drawing.histogram("Age at the first event (years)", "Users"),
+                axis="Age at the first event (years)",
+                unit="Users",
             ),
             Chart(
                 key="users",
@@ -295,8 +303,7 @@ SECTIONS = (
     Section(
         key="sharing",
         title="Data sharing",
-        dimensions=("data_shared",),
-        charts=(rates(*SHARING), shares(*SHARING), events(*SHARING)),
+        charts=(rates(SHARING), shares(SHARING), events(SHARING)),
     ),
     Section(
         key="correlations",
@@ -352,8 +359,13 @@ SECTIONS = (
                 columns="rejection_reason quarantined_rows raw_row_share description",
                 note="A row can have several reasons. The table lists those that never occurred as "
                 "well.",
-                draw=drawing.bars(
-                    "rejection_reason", "quarantined_rows", "raw_row_share", "rows", limit=0.62
+                draw=partial(
+                    drawing.bars,
+                    member="rejection_reason",
+                    value="quarantined_rows",
+                    share="raw_row_share",
+                    unit="rows",
+                    limit=0.62,
                 ),
                 drawn=lambda row: row["quarantined_rows"] > 0,
                 empty="No raw row was rejected.",

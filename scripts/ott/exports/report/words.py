@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from ott.catalog import Row
@@ -27,23 +26,19 @@ METRICS = {
     "user_age": "age",
     "event_hour": "hour",
 }
-DIMENSIONS = {"data_shared": "data sharing", "event_hour": "hour of the day", "event_date": "day"}
 MISSING = "n/a"
 
 
-def text(value: Any) -> str:
-    """Return a name or any other value as text."""
-    return MISSING if value is None else str(value)
+def form(pattern: str) -> Callable[[Any], str]:
+    """Return a function that writes values by a pattern of `str.format`, and None as missing."""
+    return lambda value: MISSING if value is None else pattern.format(value)
 
 
-def count(value: int | None) -> str:
-    """Return a number of things with separators for thousands."""
-    return MISSING if value is None else f"{value:,}"
-
-
-def decimal(value: float | None, digits: int = 1) -> str:
-    """Return a number with that many digits after the point."""
-    return MISSING if value is None else f"{value:,.{digits}f}"
+text = form("{}")
+count = form("{:,}")
+decimal = form("{:,.1f}")
+coefficient = form("{:,.3f}")
+hour = form("{:02d}:00")
 
 
 def percent(value: float | None) -> str:
@@ -58,9 +53,7 @@ def points(value: float | None) -> str:
 
 def probability(value: float | None) -> str:
     """Return a p-value; below 0.001 the order of size is all that counts."""
-    if value is None:
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value is not None and value < 0.001 else coefficient(value)
 
 
 def yes_no(value: bool | None) -> str:
@@ -68,27 +61,19 @@ def yes_no(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "not judged"}[value]
 
 
-def moment(value: datetime | None) -> str:
-    """Return a moment in UTC to the minute."""
-    return MISSING if value is None else f"{value:%Y-%m-%d %H:%M}"
+def metric(name: str) -> str:
+    """Return a short name of a metric."""
+    return METRICS.get(name, name)
 
 
-def hour(value: int) -> str:
-    """Return an hour of the day as the time at which it begins."""
-    return f"{value:02d}:00"
-
-
-# Heading of each column in the tables, and how its values are written.
+# Heading of each column in the tables, and how its values are written; a column of a dimension that
+# is missing here has the label of the dimension.
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "status": ("Status", text),
-    "region": ("Region", text),
-    "regulation": ("Regulation", text),
-    "event_type": ("Event type", text),
     "data_shared": ("Data shared", text),
     "concurrent_streams": ("Streams at once", text),
     "event_hour": ("Hour (UTC)", hour),
     "event_date": ("Day (UTC)", text),
-    "risk_tier": ("Risk tier", text),
     "events": ("Events", count),
     "compliant_events": ("Compliant", count),
     "warning_events": ("Warnings", count),
@@ -111,8 +96,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "control_limit_high": ("Upper limit", percent),
     "is_out_of_control": ("Outside limits", yes_no),
     "bin_number": ("Bin", text),
-    "bin_start": ("From", lambda value: decimal(value, 2)),
-    "bin_end": ("To", lambda value: decimal(value, 2)),
+    "bin_start": ("From", form("{:,.2f}")),
+    "bin_end": ("To", form("{:,.2f}")),
     "frequency": ("Number", count),
     "mean_minutes": ("Mean (min)", decimal),
     "stddev_minutes": ("Standard deviation", decimal),
@@ -127,21 +112,18 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "average_session_duration_minutes": ("Mean duration (min)", decimal),
     "shrunk_violation_rate": ("Rate, shrunk", percent),
     "risk_evidence": ("Evidence", lambda value: EVIDENCE.get(value, text(value))),
-    "first_event_at": ("First event (UTC)", moment),
-    "last_event_at": ("Last event (UTC)", moment),
-    "metric_x": ("Metric", lambda value: METRICS.get(value, text(value))),
-    "metric_y": ("And", lambda value: METRICS.get(value, text(value))),
-    "pearson": ("Pearson", lambda value: decimal(value, 3)),
-    "spearman": ("Spearman", lambda value: decimal(value, 3)),
+    "metric_x": ("Metric", metric),
+    "metric_y": ("And", metric),
+    "pearson": ("Pearson", coefficient),
+    "spearman": ("Spearman", coefficient),
     "spearman_p_value": ("p of Spearman", probability),
     "rejection_reason": ("Reason", text),
     "description": ("Meaning", text),
     "quarantined_rows": ("Raw rows", count),
     "raw_row_share": ("Share of raw rows", percent),
-    "dimension": ("Dimension", lambda value: DIMENSIONS.get(value, value.replace("_", " "))),
     "members": ("Members", count),
-    "cramers_v": ("Cramer's V", lambda value: decimal(value, 3)),
-    "design_effect": ("Design effect", lambda value: decimal(value, 2)),
+    "cramers_v": ("Cramer's V", coefficient),
+    "design_effect": ("Design effect", form("{:,.2f}")),
     "days": ("Whole days", count),
     "change_per_week": ("Points a week", points),
     "change_per_week_low": ("Interval from", points),
