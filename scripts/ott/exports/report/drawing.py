@@ -68,8 +68,15 @@ def when(field: str, values: Mapping[str, Any], default: Any) -> Spec:
     return {"condition": conditions, "value": default}
 
 
-VERDICT_COLOR = when("verdict", {"differs": VIOLATION}, MUTED)
 TIP = {"field": "tip"}
+VERDICT_COLOR = when("verdict", {"differs": VIOLATION}, MUTED)
+# Points of rates.
+VERDICT_POINT = {
+    "fill": when("verdict", {"differs": VIOLATION, "no_evidence": SURFACE}, MUTED),
+    "stroke": VERDICT_COLOR,
+    "shape": when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle"),
+    "tooltip": TIP,
+}
 
 
 def number(field: str, **options: Any) -> Spec:
@@ -77,48 +84,31 @@ def number(field: str, **options: Any) -> Spec:
     return {"field": field, "type": "quantitative", **options}
 
 
-def layer(
-    mark: str,
-    style: Spec | None = None,
-    *,
-    name: str = "",
-    rows: list[Row] | None = None,
-    where: str = "",
-    **encoding: Any,
-) -> Spec:
-    """Return marks in a style, of rows of their own or of those `where` an expression is true."""
-    spec: Spec = {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
-    if name:
-        spec["name"] = name
-    if rows is not None:
-        spec["data"] = {"values": rows}
-    if where:
-        spec["transform"] = [{"filter": where}]
-    return spec
+def layer(mark: str, style: Spec | None = None, **encoding: Any) -> Spec:
+    """Return marks in a style."""
+    return {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
 
 
-def layered(
-    data: list[Row],
-    *layers: Spec,
-    height: int = 240,
-    picked: Mapping[str, Any] | None = None,
-    where: str = "",
-    encoding: Spec | None = None,
-) -> Spec:
-    """Return a chart as wide as its place on the page, of the rows `where` an expression is true.
+def values(rows: list[Row]) -> Spec:
+    """Return the part of a chart or a layer that gives it rows of its own."""
+    return {"data": {"values": rows}}
 
-    `picked` holds, by name, what the reader can choose by the means of the page.
-    """
-    return {
-        "data": {"values": data},
-        "width": "container",
-        "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
-        "params": [{"name": name, "value": value} for name, value in (picked or {}).items()],
-        "transform": [{"filter": where}] if where else [],
-        "encoding": encoding or {},
-        "layer": list(layers),
-    }
+
+def where(expression: str) -> Spec:
+    """Return the part of a chart or a layer that leaves only some of the rows."""
+    return {"transform": [{"filter": expression}]}
+
+
+def picked(name: str, value: Any) -> Spec:
+    """Return the part of a chart that lets the means of the page set a variable."""
+    return {"params": [{"name": name, "value": value}]}
+
+
+def layered(rows: list[Row], *layers: Spec, height: int = 240, **rest: Any) -> Spec:
+    """Return a chart as wide as its place on the page."""
+    size = {"width": "container", "height": height}
+    fit = {"autosize": {"type": "fit-x", "contains": "padding"}}
+    return {**values(rows), **size, **fit, "layer": list(layers), **rest}
 
 
 def in_rows(data: list[Row], *layers: Spec, limit: float, step: int, **rest: Any) -> Spec:
@@ -132,19 +122,14 @@ def in_rows(data: list[Row], *layers: Spec, limit: float, step: int, **rest: Any
     shared = {"baseline": "bottom", "yOffset": -4}
     left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
     right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
-    color = when("verdict", {"differs": INK}, SOFT)
+    name = layer("text", shared | left, x={"value": 0}, text={"field": "name"})
+    remark = layer("text", shared | right, x={"value": "width"}, text={"field": "remark"})
+    remark["encoding"]["color"] = when("verdict", {"differs": INK}, SOFT)
     return layered(
         data,
         *layers,
-        layer("text", shared | left, name="heading", x={"value": 0}, text={"field": "name"}),
-        layer(
-            "text",
-            shared | right,
-            name="remark",
-            x={"value": "width"},
-            text={"field": "remark"},
-            color=color,
-        ),
+        {**name, "name": "heading"},
+        {**remark, "name": "remark"},
         height=step * len(names),
         encoding={"y": {**rows, "scale": {"domain": names, "padding": 0}}},
         **rest,
@@ -163,9 +148,7 @@ def remark(row: Row, differs: str, others: Mapping[str, str]) -> str:
 
 def highest(data: Iterable[Row], *fields: str) -> float:
     """Return the largest value of the fields, so that an axis can hold all of them."""
-    return max(
-        (row[field] for row in data for field in fields if row[field] is not None), default=0
-    )
+    return max(row[field] or 0 for row in data for field in fields)
 
 
 def rate_scale(largest: float) -> Spec:
@@ -176,23 +159,8 @@ def rate_scale(largest: float) -> Spec:
 
 def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> Spec:
     """Return a rate to compare others with as a dashed line."""
-    style = {"strokeDash": [4, 3], "opacity": 0.7}
-    return layer(
-        "rule", style, rows=[{"rate": rate}], **{channel: {**scale, "field": "rate"}}, **rest
-    )
-
-
-def rate_point(style: Spec, **place: Any) -> Spec:
-    """Return rates as points in the colour and the shape of their verdicts."""
-    return layer(
-        "point",
-        style,
-        fill=when("verdict", {"differs": VIOLATION, "no_evidence": SURFACE}, MUTED),
-        stroke=VERDICT_COLOR,
-        shape=when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle"),
-        tooltip=TIP,
-        **place,
-    )
+    place = {channel: {**scale, "field": "rate"}, **rest}
+    return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | values([{"rate": rate}])
 
 
 def rate_rows(rows: list[Row], member: str) -> list[Row]:
@@ -225,18 +193,18 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     label = {"align": "left", "dx": 7, "fontSize": 11, **offset}
     cap = {"thickness": 1.5, "size": 8, **offset}
     bar = {"strokeWidth": 2, **offset}
+    pick = picked(within, data[0][within]) | where(f"datum.{within} === {within}") if within else {}
     return in_rows(
         data,
-        layer("text", label, name="label", x=high, text={"field": "label"}),
+        {**layer("text", label, x=high, text={"field": "label"}), "name": "label"},
         dashed_line(tables.violation_rate, "x", x, y={"value": 0}, y2={"value": "height"}),
         layer("rule", bar, x=low, x2={"field": "violation_rate_high"}, color=VERDICT_COLOR),
         layer("tick", cap, x=low, color=VERDICT_COLOR),
         layer("tick", cap, x=high, color=VERDICT_COLOR),
-        rate_point({"size": 90, **offset}, x={**x, "field": "violation_rate"}),
+        layer("point", {"size": 90, **offset}, x={**x, "field": "violation_rate"}, **VERDICT_POINT),
         limit=0.4,
         step=46,
-        picked={within: data[0][within]} if within else None,
-        where=f"datum.{within} === {within}" if within else "",
+        **pick,
     )
 
 
@@ -270,8 +238,8 @@ def statuses(rows: list[Row], tables: Tables) -> Spec:
         status_bars(tables, {"height": 18, "yOffset": 10}, {"title": "Events", "tickCount": 5}),
         limit=0.4,
         step=48,
-        picked={"statuses": tables.statuses},
-        where=IS_PICKED_STATUS,
+        **picked("statuses", tables.statuses),
+        **where(IS_PICKED_STATUS),
     )
 
 
@@ -283,23 +251,17 @@ def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Sp
     names, parts = [], []
     for row in rows:
         name = text(row[member])
-        values = {status: row[f"{status}_{measure}"] for status in tables.statuses}
-        written = " · ".join(map(write, values.values())) if row["events"] else "no events"
+        numbers = {status: row[f"{status}_{measure}"] for status in tables.statuses}
+        written = " · ".join(map(write, numbers.values())) if row["events"] else "no events"
         names.append({"name": name, "remark": written})
         parts += [
             {"name": name, "status": status, "order": order, "value": value}
             | {"tip": f"{name}, {status}: {write(value)}"}
-            for order, (status, value) in enumerate(values.items())
+            for order, (status, value) in enumerate(numbers.items())
         ]
-    bars = status_bars(
-        tables,
-        {"height": 14, "yOffset": 8},
-        axis,
-        rows=parts,
-        where=IS_PICKED_STATUS,
-        order={"field": "order"},
-    )
-    return in_rows(names, bars, limit=0.42, step=42, picked={"statuses": tables.statuses})
+    bars = status_bars(tables, {"height": 14, "yOffset": 8}, axis, order={"field": "order"})
+    bars |= values(parts) | where(IS_PICKED_STATUS)
+    return in_rows(names, bars, limit=0.42, step=42, **picked("statuses", tables.statuses))
 
 
 def bars(
@@ -412,11 +374,11 @@ def histogram(
         for row in rows
     ]
     largest = highest(rows, "frequency")
-    scale, y_axis = {"type": "linear"}, {"title": unit}
+    y = {"axis": {"title": unit}, "scale": {"domain": [0, largest]}}
     if rare:
-        scale = {"type": "symlog", "constant": 1}
         powers = [10**power for power in range(len(str(largest)))]
-        y_axis = {"title": f"{unit} (logarithmic)", "values": [0, *powers]}
+        y["axis"] = {"title": f"{unit} (logarithmic)", "values": [0, *powers]}
+        y["scale"] |= {"type": "symlog", "constant": 1}
     x_axis = {"title": axis, "tickCount": {"expr": "width / 50"}}
     x = {
         "type": "quantitative",
@@ -429,20 +391,20 @@ def histogram(
             {"stroke": SURFACE, "strokeWidth": 0.5},
             x={**x, "field": "bin_start"},
             x2={"field": "bin_end"},
-            y=number("frequency", axis=y_axis, scale={**scale, "domain": [0, largest]}),
+            y=number("frequency", **y),
             y2={"datum": 0},
             tooltip=TIP,
         )
     ]
     if mean:
         value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
-        at_mean = [{"mean": value, "label": f"mean {decimal(value)} min"}]
+        at_mean = values([{"mean": value, "label": f"mean {decimal(value)} min"}])
         place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
         line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
         label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
         layers += [
-            layer("rule", line, rows=at_mean, **place, y2={"value": "height"}),
-            layer("text", label, rows=at_mean, **place, text={"field": "label"}),
+            layer("rule", line, **place, y2={"value": "height"}) | at_mean,
+            layer("text", label, **place, text={"field": "label"}) | at_mean,
         ]
     return layered(data, *layers)
 
@@ -493,13 +455,13 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     low, high = {**y, "field": "violation_rate_low"}, {**y, "field": "violation_rate_high"}
     interval = {"x": HOURS, "y": low, "y2": {"field": "violation_rate_high"}}
     upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
-    differing = "datum.verdict === 'differs'"
+    differing = where("datum.verdict === 'differs'")
     return layered(
         rate_rows(rows, "event_hour"),
         dashed_line(tables.violation_rate, "y", y),
         layer("rule", {"strokeWidth": 2}, **interval, color=VERDICT_COLOR),
-        rate_point({"size": 50}, x=HOURS, y={**y, "field": "violation_rate"}),
-        layer("text", upright, where=differing, x=HOURS, y=high, text={"value": "differs"}),
+        layer("point", {"size": 50}, x=HOURS, y={**y, "field": "violation_rate"}, **VERDICT_POINT),
+        layer("text", upright, x=HOURS, y=high, text={"value": "differs"}) | differing,
     )
 
 
@@ -581,7 +543,7 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     limits = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
     center = tables.rows("violation_control_chart")[0]["center_line"]
     upright = {"angle": 270, "align": "left", "dx": 7, "fontSize": 11}
-    noted = "datum.kind !== 'inside'"
+    noted = where("datum.kind !== 'inside'")
     return layered(
         data,
         layer(
@@ -599,9 +561,9 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
             stroke=when("kind", {"outside": VIOLATION}, MUTED),
             tooltip=TIP,
         ),
-        layer("text", upright, where=noted, x=noon, y=rate, text={"field": "kind"}),
-        picked={"days": [data[0]["day"], data[-1]["end"]]},
-        where="datum.day >= days[0] && datum.end <= days[1]",
+        layer("text", upright, x=noon, y=rate, text={"field": "kind"}) | noted,
+        **picked("days", [data[0]["day"], data[-1]["end"]]),
+        **where("datum.day >= days[0] && datum.end <= days[1]"),
         height=260,
     )
 
