@@ -15,7 +15,7 @@ from typing import Any
 from ott.catalog import Row
 from ott.exports.report import words
 from ott.exports.report.tables import Tables
-from ott.exports.report.words import VERDICTS, count, decimal, percent, points, text
+from ott.exports.report.words import count, decimal, percent, points
 
 Spec = dict[str, Any]
 Draw = Callable[[list[Row], Tables], Spec]
@@ -111,39 +111,31 @@ def layered(rows: list[Row], *layers: Spec, height: int = 240, **rest: Any) -> S
     return {**values(rows), **size, **fit, "layer": list(layers), **rest}
 
 
-def in_rows(data: list[Row], *layers: Spec, limit: float, step: int, **rest: Any) -> Spec:
-    """Return a chart with one row of marks a name, in the order of the data.
+def in_rows(
+    rows: list[Row], member: str, *layers: Spec, limit: float, step: int, **rest: Any
+) -> Spec:
+    """Return a chart with one row of marks a member, in the order of the rows.
 
-    The text above each row leaves the whole width to the data, on a phone as well: its name left,
+    The text above each row leaves the whole width to the data, on a phone as well: the member left,
     in at most the fraction `limit` of the width, and a remark right.
     """
-    names = list(dict.fromkeys(row["name"] for row in data))
-    rows = {"field": "name", "type": "nominal", "axis": None}
+    members = list(dict.fromkeys(row[member] for row in rows))
+    y = {"field": member, "type": "nominal", "scale": {"domain": members, "padding": 0}}
     shared = {"baseline": "bottom", "yOffset": -4}
     left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
     right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
-    name = layer("text", shared | left, x={"value": 0}, text={"field": "name"})
+    heading = layer("text", shared | left, x={"value": 0}, text={"field": member})
     remark = layer("text", shared | right, x={"value": "width"}, text={"field": "remark"})
     remark["encoding"]["color"] = when("verdict", {"differs": INK}, SOFT)
     return layered(
-        data,
+        rows,
         *layers,
-        {**name, "name": "heading"},
+        {**heading, "name": "heading"},
         {**remark, "name": "remark"},
-        height=step * len(names),
-        encoding={"y": {**rows, "scale": {"domain": names, "padding": 0}}},
+        height=step * len(members),
+        encoding={"y": {**y, "axis": None}},
         **rest,
     )
-
-
-def remark(row: Row, differs: str, others: Mapping[str, str]) -> str:
-    """Return what the data says about a member, in a form for those that differ or other words."""
-    if row["events"] == 0:
-        return "no events"
-    if row["verdict"] == "differs":
-        sign = "▲" if row["rate_difference"] > 0 else "▼"
-        return differs.format(sign=sign, points=points(row["rate_difference"]))
-    return others[row["verdict"]]
 
 
 def highest(data: Iterable[Row], *fields: str) -> float:
@@ -163,20 +155,22 @@ def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> S
     return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | values([{"rate": rate}])
 
 
-def rate_rows(rows: list[Row], member: str) -> list[Row]:
-    """Return the rows of a breakdown with the texts of a chart of violation rates."""
-    return [
-        {
-            **row,
-            "name": text(row[member]),
-            "label": percent(row["violation_rate"]) if row["events"] else "",
-            "remark": remark(row, "{sign} differs: {points} points", VERDICTS),
-            "tip": f"{text(row[member])}: {percent(row['violation_rate'])}, interval "
-            f"{percent(row['violation_rate_low'])} to {percent(row['violation_rate_high'])}, "
-            f"{count(row['events'])} events",
-        }
-        for row in rows
-    ]
+def with_verdicts(rows: list[Row], differs: str, no_evidence: str, too_few: str) -> list[Row]:
+    """Return rates with their labels, and remarks that say in these words what the data supports.
+
+    In `differs`, a sign and the difference take the place of `{sign}` and `{points}`.
+    """
+    others = {"no_evidence": no_evidence, "too_few": too_few}
+    data = []
+    for row in rows:
+        label, remark = percent(row["violation_rate"]), others.get(row["verdict"], "")
+        if row["events"] == 0:
+            label, remark = "", "no events"
+        elif row["verdict"] == "differs":
+            sign = "▲" if row["rate_difference"] > 0 else "▼"
+            remark = differs.format(sign=sign, points=points(row["rate_difference"]))
+        data.append({**row, "label": label, "remark": remark})
+    return data
 
 
 def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> Spec:
@@ -185,7 +179,8 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     The rows are those `within` one member of another dimension, which the reader picks. All have
     the same axis, so that a pick can be compared with the one before.
     """
-    data = rate_rows(rows, member)
+    others = words.verdict("no_evidence"), words.verdict("too_few")
+    data = with_verdicts(rows, "{sign} differs: {points} points", *others)
     # Room for the labels beside the intervals.
     x = rate_scale(1.18 * highest(data, "violation_rate", "violation_rate_high"))
     low, high = {**x, "field": "violation_rate_low"}, {**x, "field": "violation_rate_high"}
@@ -196,6 +191,7 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     pick = picked(within, data[0][within]) | where(f"datum.{within} === {within}") if within else {}
     return in_rows(
         data,
+        member,
         {**layer("text", label, x=high, text={"field": "label"}), "name": "label"},
         dashed_line(tables.violation_rate, "x", x, y={"value": 0}, y2={"value": "height"}),
         layer("rule", bar, x=low, x2={"field": "violation_rate_high"}, color=VERDICT_COLOR),
@@ -208,80 +204,56 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     )
 
 
-IS_PICKED_STATUS = "indexof(statuses, datum.status) >= 0"
-
-
-def status_bars(tables: Tables, style: Spec, axis: Spec, **rest: Any) -> Spec:
-    """Return bars in the colour and the pattern of their status."""
+def status_bars(tables: Tables, style: Spec, value: str, axis: Spec) -> Spec:
+    """Return bars in the colour and the pattern of their status, of the statuses picked."""
     patterns = [f"url(#status-{status})" for status in tables.statuses]
     scale = {"domain": tables.statuses, "range": patterns}
-    return layer(
-        "bar",
-        {"stroke": SURFACE, **style},
-        x=number("value", axis=axis),
-        fill={"field": "status", "scale": scale, "legend": None},
-        tooltip=TIP,
-        **rest,
-    )
+    fill = {"field": "status", "scale": scale, "legend": None}
+    bars = layer("bar", {"stroke": SURFACE, **style}, x=number(value, axis=axis), fill=fill)
+    bars["encoding"]["tooltip"] = TIP
+    return bars
+
+
+STATUS_PICKED = where("indexof(statuses, datum.status) >= 0")
 
 
 def statuses(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each status."""
-    data = [
-        {"name": row["status"], "status": row["status"], "value": row["events"]}
-        | {"tip": f"{row['status']}: {percent(row['event_share'])}"}
-        | {"remark": f"{percent(row['event_share'])} · {count(row['events'])} events"}
-        for row in rows
-    ]
-    return in_rows(
-        data,
-        status_bars(tables, {"height": 18, "yOffset": 10}, {"title": "Events", "tickCount": 5}),
-        limit=0.4,
-        step=48,
-        **picked("statuses", tables.statuses),
-        **where(IS_PICKED_STATUS),
-    )
+    axis = {"title": "Events", "tickCount": 5}
+    bars = status_bars(tables, {"height": 18, "yOffset": 10}, "events", axis)
+    pick = picked("statuses", tables.statuses) | STATUS_PICKED
+    return in_rows(rows, "status", bars, limit=0.4, step=48, **pick)
 
 
 def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Spec:
     """Draw the statuses of each member; `measure` is `rate` or `events`."""
-    write, axis = count, {"title": "Events", "tickCount": 5}
-    if measure == "rate":
-        write, axis = percent, percent_axis("Share of the events")
-    names, parts = [], []
-    for row in rows:
-        name = text(row[member])
-        numbers = {status: row[f"{status}_{measure}"] for status in tables.statuses}
-        written = " · ".join(map(write, numbers.values())) if row["events"] else "no events"
-        names.append({"name": name, "remark": written})
-        parts += [
-            {"name": name, "status": status, "order": order, "value": value}
-            | {"tip": f"{name}, {status}: {write(value)}"}
-            for order, (status, value) in enumerate(numbers.items())
-        ]
-    bars = status_bars(tables, {"height": 14, "yOffset": 8}, axis, order={"field": "order"})
-    bars |= values(parts) | where(IS_PICKED_STATUS)
-    return in_rows(names, bars, limit=0.42, step=42, **picked("statuses", tables.statuses))
+    is_rate = measure == "rate"
+    axis = percent_axis("Share of the events") if is_rate else {"title": "Events", "tickCount": 5}
+    parts = [
+        {member: row[member], "status": status, "order": order, "value": row[f"{status}_{measure}"]}
+        | {"tip": words.say(f"{{{member}}}, {status}: {{{status}_{measure}}}", row)}
+        for row in rows
+        for order, status in enumerate(tables.statuses)
+    ]
+    bars = status_bars(tables, {"height": 14, "yOffset": 8}, "value", axis)
+    bars["encoding"]["order"] = {"field": "order"}
+    return in_rows(
+        [{**row, "remark": row["remark"] if row["events"] else "no events"} for row in rows],
+        member,
+        bars | values(parts) | STATUS_PICKED,
+        limit=0.42,
+        step=42,
+        **picked("statuses", tables.statuses),
+    )
 
 
 def bars(
-    rows: list[Row],
-    tables: Tables,
-    *,
-    member: str,
-    value: str,
-    unit: str,
-    share: str = "",
-    limit: float = 0.5,
+    rows: list[Row], tables: Tables, *, member: str, value: str, title: str, limit: float = 0.5
 ) -> Spec:
-    """Draw a number of each member, and say its share of the whole in a column of that name."""
-    data = [
-        {"name": text(row[member]), "value": row[value]}
-        | {"remark": f"{count(row[value])} {unit}{f' · {percent(row[share])}' if share else ''}"}
-        for row in rows
-    ]
-    x = number("value", axis={"title": unit.capitalize(), "tickCount": 5, "tickMinStep": 1})
-    return in_rows(data, layer("bar", {"height": 14, "yOffset": 8}, x=x), limit=limit, step=42)
+    """Draw a number of each member."""
+    x = number(value, axis={"title": title, "tickCount": 5, "tickMinStep": 1})
+    marks = layer("bar", {"height": 14, "yOffset": 8}, x=x)
+    return in_rows(rows, member, marks, limit=limit, step=42)
 
 
 def grid_side(names: Iterable[str], **axis: Any) -> Spec:
@@ -303,48 +275,27 @@ def shades(variable: str, steps: int, **scale: Any) -> Spec:
 def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each combination as a grid."""
     # Short enough for a phone.
-    remarks = {"too_few": "too few", "no_evidence": "no evidence"}
-    data = [
-        {
-            **row,
-            "label": percent(row["violation_rate"]) if row["events"] else "",
-            "remark": remark(row, "{sign} {points}", remarks),
-            "tip": f"{row['region']} under {row['regulation']}: {percent(row['violation_rate'])} "
-            f"of {count(row['events'])} events, {VERDICTS[row['verdict']]}",
-        }
-        for row in rows
-    ]
+    data = with_verdicts(rows, "{sign} {points}", "no evidence", "too few")
     sides = {side: dict.fromkeys(row[side] for row in rows) for side in ("region", "regulation")}
     labels = {"labelFontSize": 11, "labelLimit": 70}
     noise = shades("noise", 5, domain=[0, highest(data, "violation_rate")])
     differs = {"test": "datum.verdict === 'differs'", "value": VIOLATION}
+    fill = number("violation_rate", scale=noise, legend=None, condition=differs)
     on_violation = {"differs": "var(--on-violation)"}
     # The words do not fit into the narrow cells of a phone; the colour remains.
     narrow = {"test": "datum.remark === 'no evidence' && width < 330", "value": ""}
+    remark = {"condition": narrow, "field": "remark"}
+    upper, lower = {"yOffset": -7, "fontSize": 11.5}, {"yOffset": 8, "fontSize": 9}
+    across = grid_side(sides["regulation"], orient="top", labelAngle=0, **labels)
     return layered(
         data,
-        layer(
-            "rect",
-            fill=number("violation_rate", scale=noise, legend=None, condition=differs),
-            tooltip=TIP,
-        ),
-        layer(
-            "text",
-            {"yOffset": -7, "fontSize": 11.5},
-            text={"field": "label"},
-            color=when("verdict", on_violation, INK),
-        ),
-        layer(
-            "text",
-            {"yOffset": 8, "fontSize": 9},
-            text={"condition": narrow, "field": "remark"},
-            color=when("verdict", on_violation, SOFT),
-        ),
+        layer("rect", fill=fill, tooltip=TIP),
+        layer("text", upper, text={"field": "label"}, color=when("verdict", on_violation, INK)),
+        layer("text", lower, text=remark, color=when("verdict", on_violation, SOFT)),
         height=46 * len(sides["region"]),
         encoding={
-            "x": {"field": "regulation"}
-            | grid_side(sides["regulation"], orient="top", labelAngle=0, **labels),
-            "y": {"field": "region"} | grid_side(sides["region"], **labels),
+            "x": {"field": "regulation", **across},
+            "y": {"field": "region", **grid_side(sides["region"], **labels)},
         },
     )
 
@@ -429,22 +380,14 @@ def duration_box(rows: list[Row], tables: Tables) -> Spec:
 HOURS = {
     "field": "event_hour",
     "type": "ordinal",
-    "axis": {
-        "title": "Hour of the day (UTC)",
-        "values": list(range(0, 24, 3)),
-        "labelAngle": 0,
-    },
+    "axis": {"title": "Hour of the day (UTC)", "values": [*range(0, 24, 3)], "labelAngle": 0},
 }
 
 
 def events_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each hour of the day."""
-    data = [
-        {**row, "tip": f"{words.hour(row['event_hour'])}: {count(row['events'])} events"}
-        for row in rows
-    ]
     y = number("events", axis={"title": "Events"})
-    return layered(data, layer("bar", x=HOURS, y=y, tooltip=TIP))
+    return layered(rows, layer("bar", x=HOURS, y=y, tooltip=TIP))
 
 
 def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
@@ -457,7 +400,7 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
     differing = where("datum.verdict === 'differs'")
     return layered(
-        rate_rows(rows, "event_hour"),
+        rows,
         dashed_line(tables.violation_rate, "y", y),
         layer("rule", {"strokeWidth": 2}, **interval, color=VERDICT_COLOR),
         layer("point", {"size": 50}, x=HOURS, y={**y, "field": "violation_rate"}, **VERDICT_POINT),
@@ -471,11 +414,10 @@ def day_rows(tables: Tables) -> list[Row]:
     for row in tables.rows("compliance_by_date"):
         start = int(datetime.combine(row["event_date"], time(), UTC).timestamp() * 1000)
         # Partial days are not judged.
-        kind, said, is_judged = "inside", "", not row["is_partial_day"]
-        if not is_judged:
-            kind, said = "partial", ", partial day"
-        elif row["is_out_of_control"]:
-            kind, said = "outside", ", outside the limits"
+        is_judged = not row["is_partial_day"]
+        kind = "partial" if not is_judged else "outside" if row["is_out_of_control"] else "inside"
+        said = {"partial": ", partial day", "outside": ", outside the limits", "inside": ""}[kind]
+        tip = words.say("{event_date}: {violation_rate} of {events} events", row) + said
         data.append(
             {
                 "day": start,
@@ -487,8 +429,7 @@ def day_rows(tables: Tables) -> list[Row]:
                 "high": row["control_limit_high"] if is_judged else None,
                 "seven": row["violation_rate_7_days"],
                 "kind": kind,
-                "tip": f"{row['event_date']}: {percent(row['violation_rate'])} of "
-                f"{count(row['events'])} events{said}",
+                "tip": tip,
             }
         )
     return data
@@ -570,20 +511,7 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
 
 def users(rows: list[Row], tables: Tables) -> Spec:
     """Draw users by mean session duration, violation rate, age and number of events."""
-    data = [
-        {
-            "duration": row["average_session_duration_minutes"],
-            "rate": row["violation_rate"],
-            "age": row["user_age"],
-            "events": row["events"],
-            "evidence": row["risk_evidence"],
-            "tip": f"user {row['user_id']}, age {row['user_age']}: "
-            f"{percent(row['violation_rate'])} of {count(row['events'])} events, "
-            f"{decimal(row['average_session_duration_minutes'])} min on average",
-        }
-        for row in rows
-    ]
-    largest = highest(data, "events")
+    largest = highest(rows, "events")
     size = {"domain": [0, largest], "range": [8, 320]}
     sizes = sorted({1, (largest + 1) // 2, largest})
     legend = {"orient": "bottom", "direction": "horizontal", "columns": 5}
@@ -593,16 +521,16 @@ def users(rows: list[Row], tables: Tables) -> Spec:
     marks = layer(
         "point",
         {"opacity": 0.8},
-        x=number("duration", axis=duration),
-        y=number("rate", axis=percent_axis("Violation rate")),
+        x=number("average_session_duration_minutes", axis=duration),
+        y=number("violation_rate", axis=percent_axis("Violation rate")),
         size=number("events", title="Events", scale=size, legend=by_size),
-        fill=number("age", title="Age (years)", scale=shades("age", 5), legend=by_age),
-        shape=when("evidence", {"confirmed": "diamond"}, "circle"),
-        stroke=when("evidence", {"confirmed": VIOLATION}, INK),
-        strokeWidth=when("evidence", {"confirmed": 2.5}, 0.6),
+        fill=number("user_age", title="Age (years)", scale=shades("age", 5), legend=by_age),
+        shape=when("risk_evidence", {"confirmed": "diamond"}, "circle"),
+        stroke=when("risk_evidence", {"confirmed": VIOLATION}, INK),
+        strokeWidth=when("risk_evidence", {"confirmed": 2.5}, 0.6),
         tooltip=TIP,
     )
-    return layered(data, marks, height=320)
+    return layered(rows, marks, height=320)
 
 
 def correlations(rows: list[Row], tables: Tables) -> Spec:

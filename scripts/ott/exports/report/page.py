@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ott.catalog import Release, Row
 from ott.exports.report import words
 from ott.exports.report.contents import CHARTS, SECTIONS, Chart
-from ott.exports.report.drawing import CONFIG, Spec
+from ott.exports.report.drawing import CONFIG
 from ott.exports.report.tables import Tables
 from ott.exports.report.words import COLUMNS, count
 from ott.files import whole_file
@@ -26,14 +25,13 @@ from ott.releases import ReleaseError
 HERE = Path(__file__).parent
 
 # Columns that the report reads besides those of its charts.
-OTHER_COLUMNS = (
-    ("dimensions", "dimension"),
-    ("dimensions", "label"),
-    ("compliance_by_status", "color"),
-    *(("compliance_summary", name) for name in ("metric", "value_number", "value_text", "unit")),
-    *(("key_findings", name) for name in ("topic", "verdict", "finding")),
-    ("violation_control_chart", "center_line"),
-)
+OTHER_COLUMNS = {
+    "dimensions": "dimension label",
+    "compliance_by_status": "status color",
+    "compliance_summary": "section metric value_number value_text unit description",
+    "key_findings": "topic verdict finding",
+    "violation_control_chart": "center_line",
+}
 # What a chart says when its table has more rows than it shows.
 LEFT_OUT = {
     "dim_users": " Shown are {shown} of {all} users: confirmed ones first, then others picked at "
@@ -56,19 +54,6 @@ HEADLINES = (
 
 # What the manifest of a release says about it.
 MADE = {"release": "Release", "created_at": "created", "git_commit": "from commit"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart with the rows of its table; `spec` is its Vega-Lite specification if it is drawn."""
-
-    chart: Chart
-    title: str
-    rows: list[Row]
-    note: str
-    spec: Spec | None
-    description: str
-    empty: str
 
 
 def script_source(script: str) -> str:
@@ -107,8 +92,11 @@ def description(chart: Chart, about: str, rows: Sequence[Row]) -> str:
     return f"{about} {COLUMNS[measure][0]}: {', '.join(values)}."
 
 
-def figure(chart: Chart, tables: Tables) -> Figure:
-    """Return a chart and its table as the page shows them."""
+def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
+    """Return what the page shows of a chart: its parts by name, and the rows of its table.
+
+    `spec` is its Vega-Lite specification, or None where nothing is drawn.
+    """
     rows = tables.rows(chart.table)
     title = chart.title.format(tables.labels.get(chart.dimension, "").lower())
     note = chart.note
@@ -116,21 +104,23 @@ def figure(chart: Chart, tables: Tables) -> Figure:
         note += LEFT_OUT[chart.table].format(
             shown=count(len(rows)), all=count(tables.release.size(chart.table))
         )
+    texts = {name: said for name in ("tip", "remark") if (said := getattr(chart, name))}
     drawn = [
         {name: row[name] for name in chart.columns.split()}
+        | {name: words.say(said, row) for name, said in texts.items()}
         for row in rows
         if chart.draw and chart.drawn(row)
     ]
     has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
-    return Figure(
-        chart=chart,
-        title=title,
-        rows=rows,
-        note=note,
-        spec=chart.draw(drawn, tables) if drawn and has_events else None,
-        description=description(chart, f"{title}. {chart.note}", drawn),
-        empty=HIDDEN if chart.table in tables.hidden else chart.empty,
-    )
+    return {
+        "chart": chart,
+        "title": title,
+        "rows": rows,
+        "note": note,
+        "spec": chart.draw(drawn, tables) if drawn and has_events else None,
+        "description": description(chart, f"{title}. {chart.note}", drawn),
+        "empty": HIDDEN if chart.table in tables.hidden else chart.empty,
+    }
 
 
 def findings(tables: Tables) -> list[tuple[str, list[list[Row]]]]:
@@ -156,8 +146,8 @@ def check_colors(tables: Tables) -> None:
 
 def page(tables: Tables) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
-    of_charts = ((chart.table, column) for chart in CHARTS for column in chart.columns.split())
-    tables.release.require((*of_charts, *OTHER_COLUMNS))
+    read = [*((chart.table, chart.columns) for chart in CHARTS), *OTHER_COLUMNS.items()]
+    tables.release.require((table, column) for table, names in read for column in names.split())
     check_colors(tables)
     figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
@@ -186,7 +176,9 @@ def page(tables: Tables) -> str:
         made=", ".join(made) + "." if made else "",
         specs={
             "config": CONFIG,
-            "charts": {chart.key: shown.spec for chart, shown in figures.items() if shown.spec},
+            "charts": {
+                chart.key: drawn["spec"] for chart, drawn in figures.items() if drawn["spec"]
+            },
         },
         runtime=f"(() => {{{runtime}}})();",
         code=(HERE / "page.js").read_text("utf-8"),

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ott.catalog import Row
 
-VERDICTS = {
-    "differs": "differs",
-    "no_evidence": "no evidence of a difference",
-    "too_few": "too few events to tell",
-    None: "not compared",
-}
-EVIDENCE = {
-    "confirmed": "confirmed",
-    "watch": "watch, not confirmed",
-    "typical": "typical",
-    "too_few_events": "too few events to tell",
-}
-METRICS = {
-    "is_violation": "violation",
-    "session_duration_minutes": "duration",
-    "concurrent_streams": "streams",
-    "user_age": "age",
-    "event_hour": "hour",
-}
 MISSING = "n/a"
 
 
-def form(pattern: str) -> Callable[[Any], str]:
-    """Return a function that writes values by a pattern of `str.format`, and None as missing."""
-    return lambda value: MISSING if value is None else pattern.format(value)
+def form(pattern: str, factor: int = 1) -> Callable[[Any], str]:
+    """Return a function that writes numbers times a factor by a pattern of `str.format`."""
+    return lambda value: MISSING if value is None else pattern.format(factor * value)
 
 
-text = form("{}")
-count = form("{:,}")
-decimal = form("{:,.1f}")
-coefficient = form("{:,.3f}")
-hour = form("{:02d}:00")
+def named(names: Mapping[Any, str]) -> Callable[[Any], str]:
+    """Return a function that writes values by their names, and those without one as text."""
+    return lambda value: names[value] if value in names else text(value)
 
 
-def percent(value: float | None) -> str:
-    """Return a fraction as percent."""
-    return MISSING if value is None else f"{100 * value:.1f}\u00a0%"
-
-
-def points(value: float | None) -> str:
-    """Return a difference of fractions as percentage points with its sign."""
-    return MISSING if value is None else f"{100 * value:+.2f}"
+def text(value: Any) -> str:
+    """Return a name or any other value as text."""
+    return MISSING if value is None else str(value)
 
 
 def probability(value: float | None) -> str:
@@ -56,15 +30,31 @@ def probability(value: float | None) -> str:
     return "< 0.001" if value is not None and value < 0.001 else coefficient(value)
 
 
-def yes_no(value: bool | None) -> str:
-    """Return a truth value as a word."""
-    return {True: "yes", False: "no", None: "not judged"}[value]
-
-
-def metric(name: str) -> str:
-    """Return a short name of a metric."""
-    return METRICS.get(name, name)
-
+count = form("{:,}")
+decimal = form("{:,.1f}")
+coefficient = form("{:,.3f}")
+percent = form("{:.1f}\u00a0%", 100)
+points = form("{:+.2f}", 100)
+hour = form("{:02d}:00")
+yes_no = named({True: "yes", False: "no", None: "not judged"})
+verdict = named(
+    {
+        "differs": "differs",
+        "no_evidence": "no evidence of a difference",
+        "too_few": "too few events to tell",
+        None: "not compared",
+    }
+)
+evidence = named({"watch": "watch, not confirmed", "too_few_events": "too few events to tell"})
+metric = named(
+    {
+        "is_violation": "violation",
+        "session_duration_minutes": "duration",
+        "concurrent_streams": "streams",
+        "user_age": "age",
+        "event_hour": "hour",
+    }
+)
 
 # Heading of each column in the tables, and how its values are written; a column of a dimension that
 # is missing here has the label of the dimension.
@@ -89,7 +79,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "detectable_difference": ("Points detectable", points),
     "p_value": ("p, unadjusted", probability),
     "p_adjusted": ("p, adjusted", probability),
-    "verdict": ("Verdict", VERDICTS.__getitem__),
+    "verdict": ("Verdict", verdict),
     "is_partial_day": ("Partial day", yes_no),
     "violation_rate_7_days": ("Seven-day rate", percent),
     "control_limit_low": ("Lower limit", percent),
@@ -111,7 +101,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "user_age": ("Age", text),
     "average_session_duration_minutes": ("Mean duration (min)", decimal),
     "shrunk_violation_rate": ("Rate, shrunk", percent),
-    "risk_evidence": ("Evidence", lambda value: EVIDENCE.get(value, text(value))),
+    "risk_evidence": ("Evidence", evidence),
     "metric_x": ("Metric", metric),
     "metric_y": ("And", metric),
     "pearson": ("Pearson", coefficient),
@@ -130,6 +120,12 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "change_per_week_high": ("Interval to", points),
     "detectable_change": ("Points detectable", points),
 }
+
+
+def say(pattern: str, row: Row) -> str:
+    """Return a pattern of `str.format` with the values of a row, written as in the tables."""
+    written = {name: COLUMNS[name][1] if name in COLUMNS else text for name in row}
+    return pattern.format(**{name: write(row[name]) for name, write in written.items()})
 
 
 def summary_value(row: Row) -> str:
