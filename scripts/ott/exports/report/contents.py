@@ -60,7 +60,6 @@ RATE_TIP = (
     "{violation_rate}, interval {violation_rate_low} to {violation_rate_high}, {events} events"
 )
 RATE_NOTE = "Bars are intervals, the dashed line is the rate of all events."
-SHARE_NOTE = "Beside each name: compliant, warning, violation. Choose statuses to compare them."
 NO_USERS = "This release does not publish single users."
 
 # Beginning of the keys of its charts, dimension and table of each breakdown.
@@ -93,19 +92,24 @@ def rates(of: Breakdown, **changes: Any) -> Chart:
     return breakdown(of, "rate", RATE, tip=f"{{{of[1]}}}: {RATE_TIP}", **shown | changes)
 
 
-def shares(of: Breakdown) -> Chart:
-    """Return the statuses of the events of each member of a dimension."""
-    draw = partial(drawing.stacked, member=of[1], measure="rate")
+def statuses(of: Breakdown, what: str, measure: str, title: str) -> Chart:
+    """Return the statuses of the events of each member of a dimension, in rates or events."""
+    columns = [f"{status}_{measure}" for status in ("compliant", "warning", "violation")]
     return breakdown(
         of,
-        "share",
-        "events compliant_rate warning_rate violation_rate",
-        title="Status shares by {}",
-        note=SHARE_NOTE,
-        draw=draw,
-        remark="{compliant_rate} · {warning_rate} · {violation_rate}",
+        what,
+        f"events {' '.join(columns)}",
+        title=title,
+        note="Beside each name: compliant, warning, violation. Choose statuses to compare them.",
+        draw=partial(drawing.stacked, member=of[1], measure=measure),
+        remark=" · ".join(f"{{{column}}}" for column in columns),
         control="statuses",
     )
+
+
+def shares(of: Breakdown) -> Chart:
+    """Return the shares of the statuses of each member of a dimension."""
+    return statuses(of, "share", "rate", "Status shares by {}")
 
 
 def events(of: Breakdown, **changes: Any) -> Chart:
@@ -143,16 +147,7 @@ STATUS = Chart(
     remark="{event_share} · {events} events",
     control="statuses",
 )
-EVENTS_OF_REGULATIONS = breakdown(
-    REGULATION,
-    "events",
-    "events compliant_events warning_events violation_events",
-    title="Events by {} and status",
-    note=SHARE_NOTE,
-    draw=partial(drawing.stacked, member="regulation", measure="events"),
-    remark="{compliant_events} · {warning_events} · {violation_events}",
-    control="statuses",
-)
+EVENTS_OF_REGULATIONS = statuses(REGULATION, "events", "events", "Events by {} and status")
 REGION_BY_REGULATION = Chart(
     key="region-regulation",
     title="Violation rate by {}",

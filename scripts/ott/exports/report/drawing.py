@@ -89,26 +89,11 @@ def layer(mark: str, style: Spec | None = None, **encoding: Any) -> Spec:
     return {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
 
 
-def values(rows: list[Row]) -> Spec:
-    """Return the part of a chart or a layer that gives it rows of its own."""
-    return {"data": {"values": rows}}
-
-
-def where(expression: str) -> Spec:
-    """Return the part of a chart or a layer that leaves only some of the rows."""
-    return {"transform": [{"filter": expression}]}
-
-
-def picked(name: str, value: Any) -> Spec:
-    """Return the part of a chart that lets the means of the page set a variable."""
-    return {"params": [{"name": name, "value": value}]}
-
-
 def layered(rows: list[Row], *layers: Spec, height: int = 240, **rest: Any) -> Spec:
     """Return a chart as wide as its place on the page."""
     size = {"width": "container", "height": height}
     fit = {"autosize": {"type": "fit-x", "contains": "padding"}}
-    return {**values(rows), **size, **fit, "layer": list(layers), **rest}
+    return {"data": {"values": rows}, **size, **fit, "layer": list(layers), **rest}
 
 
 def in_rows(
@@ -152,7 +137,9 @@ def rate_scale(largest: float) -> Spec:
 def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> Spec:
     """Return a rate to compare others with as a dashed line."""
     place = {channel: {**scale, "field": "rate"}, **rest}
-    return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | values([{"rate": rate}])
+    return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | {
+        "data": {"values": [{"rate": rate}]}
+    }
 
 
 def with_verdicts(rows: list[Row], differs: str, no_evidence: str, too_few: str) -> list[Row]:
@@ -188,7 +175,10 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     label = {"align": "left", "dx": 7, "fontSize": 11, **offset}
     cap = {"thickness": 1.5, "size": 8, **offset}
     bar = {"strokeWidth": 2, **offset}
-    pick = picked(within, data[0][within]) | where(f"datum.{within} === {within}") if within else {}
+    pick: Spec = {}
+    if within:
+        pick["params"] = [{"name": within, "value": data[0][within]}]
+        pick["transform"] = [{"filter": f"datum.{within} === {within}"}]
     return in_rows(
         data,
         member,
@@ -204,25 +194,23 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     )
 
 
-def status_bars(tables: Tables, style: Spec, value: str, axis: Spec) -> Spec:
-    """Return bars in the colour and the pattern of their status, of the statuses picked."""
+STATUS_FILTER = {"transform": [{"filter": "indexof(statuses, datum.status) >= 0"}]}
+
+
+def in_status_rows(rows: list[Row], tables: Tables, member: str, bars: Spec, **rest: Any) -> Spec:
+    """Return a chart in rows of bars in the colours and patterns of the statuses picked."""
     patterns = [f"url(#status-{status})" for status in tables.statuses]
     scale = {"domain": tables.statuses, "range": patterns}
-    fill = {"field": "status", "scale": scale, "legend": None}
-    bars = layer("bar", {"stroke": SURFACE, **style}, x=number(value, axis=axis), fill=fill)
-    bars["encoding"]["tooltip"] = TIP
-    return bars
-
-
-STATUS_PICKED = where("indexof(statuses, datum.status) >= 0")
+    bars["encoding"]["fill"] = {"field": "status", "scale": scale, "legend": None}
+    pick = {"params": [{"name": "statuses", "value": tables.statuses}]}
+    return in_rows(rows, member, bars, **pick, **rest)
 
 
 def statuses(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each status."""
-    axis = {"title": "Events", "tickCount": 5}
-    bars = status_bars(tables, {"height": 18, "yOffset": 10}, "events", axis)
-    pick = picked("statuses", tables.statuses) | STATUS_PICKED
-    return in_rows(rows, "status", bars, limit=0.4, step=48, **pick)
+    x = number("events", axis={"title": "Events", "tickCount": 5})
+    bars = layer("bar", {"height": 18, "yOffset": 10, "stroke": SURFACE}, x=x, tooltip=TIP)
+    return in_status_rows(rows, tables, "status", bars, limit=0.4, step=48, **STATUS_FILTER)
 
 
 def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Spec:
@@ -235,16 +223,11 @@ def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Sp
         for row in rows
         for order, status in enumerate(tables.statuses)
     ]
-    bars = status_bars(tables, {"height": 14, "yOffset": 8}, "value", axis)
-    bars["encoding"]["order"] = {"field": "order"}
-    return in_rows(
-        [{**row, "remark": row["remark"] if row["events"] else "no events"} for row in rows],
-        member,
-        bars | values(parts) | STATUS_PICKED,
-        limit=0.42,
-        step=42,
-        **picked("statuses", tables.statuses),
-    )
+    style = {"height": 14, "yOffset": 8, "stroke": SURFACE}
+    place = {"x": number("value", axis=axis), "order": {"field": "order"}}
+    bars = layer("bar", style, **place, tooltip=TIP) | {"data": {"values": parts}} | STATUS_FILTER
+    names = [{**row, "remark": row["remark"] if row["events"] else "no events"} for row in rows]
+    return in_status_rows(names, tables, member, bars, limit=0.42, step=42)
 
 
 def bars(
@@ -349,7 +332,8 @@ def histogram(
     ]
     if mean:
         value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
-        at_mean = values([{"mean": value, "label": f"mean {decimal(value)} min"}])
+        row = {"mean": value, "label": f"mean {decimal(value)} min"}
+        at_mean = {"data": {"values": [row]}}
         place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
         line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
         label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
@@ -398,7 +382,7 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     low, high = {**y, "field": "violation_rate_low"}, {**y, "field": "violation_rate_high"}
     interval = {"x": HOURS, "y": low, "y2": {"field": "violation_rate_high"}}
     upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
-    differing = where("datum.verdict === 'differs'")
+    differing = {"transform": [{"filter": "datum.verdict === 'differs'"}]}
     return layered(
         rows,
         dashed_line(tables.violation_rate, "y", y),
@@ -484,7 +468,7 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     limits = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
     center = tables.rows("violation_control_chart")[0]["center_line"]
     upright = {"angle": 270, "align": "left", "dx": 7, "fontSize": 11}
-    noted = where("datum.kind !== 'inside'")
+    noted = {"transform": [{"filter": "datum.kind !== 'inside'"}]}
     return layered(
         data,
         layer(
@@ -503,8 +487,8 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
             tooltip=TIP,
         ),
         layer("text", upright, x=noon, y=rate, text={"field": "kind"}) | noted,
-        **picked("days", [data[0]["day"], data[-1]["end"]]),
-        **where("datum.day >= days[0] && datum.end <= days[1]"),
+        params=[{"name": "days", "value": [data[0]["day"], data[-1]["end"]]}],
+        transform=[{"filter": "datum.day >= days[0] && datum.end <= days[1]"}],
         height=260,
     )
 
