@@ -50,8 +50,6 @@ HEADLINES = (
     *("total_events", "unique_users", "compliant_rate", "warning_rate", "violation_rate"),
     "average_session_duration_minutes",
 )
-
-
 # What the manifest of a release says about it.
 MADE = {"release": "Release", "created_at": "created", "git_commit": "from commit"}
 
@@ -81,10 +79,8 @@ def kind_of_cell(column: str, value: Any, text: str) -> str:
 
 def description(chart: Chart, about: str, rows: Sequence[Row]) -> str:
     """Return what the chart shows, for those who do not see it."""
-    columns = chart.columns.split()
-    name, measure = columns[:2]
-    if "violation_rate" in columns:
-        measure = "violation_rate"
+    name, measure, *others = chart.columns.split()
+    measure = "violation_rate" if "violation_rate" in others else measure
     if len(rows) > 12 or name not in ("status", chart.dimension):
         return f"{about} The table below holds the numbers."
     written = COLUMNS[measure][1]
@@ -100,10 +96,10 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     rows = tables.rows(chart.table)
     title = chart.title.format(tables.labels.get(chart.dimension, "").lower())
     note = chart.note
-    if rows and chart.table in LEFT_OUT and tables.release.size(chart.table) > len(rows):
-        note += LEFT_OUT[chart.table].format(
-            shown=count(len(rows)), all=count(tables.release.size(chart.table))
-        )
+    if rows and chart.table in LEFT_OUT:
+        size = tables.release.size(chart.table)
+        if size > len(rows):
+            note += LEFT_OUT[chart.table].format(shown=count(len(rows)), all=count(size))
     texts = {name: said for name in ("tip", "remark") if (said := getattr(chart, name))}
     drawn = [
         {name: row[name] for name in chart.columns.split()}
@@ -123,34 +119,17 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     }
 
 
-def findings(tables: Tables) -> list[tuple[str, list[list[Row]]]]:
-    """Return the key findings by heading; those about one topic stay together under its first."""
-    topics = [
-        list(rows) for _, rows in groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
-    ]
-    chosen = {
-        title: [topic for topic in topics if topic[0]["verdict"] in verdicts]
-        for title, verdicts in FINDINGS.items()
-    }
-    return [
-        (title, shown) for title, shown in chosen.items() if shown or "differs" in FINDINGS[title]
-    ]
-
-
-def check_colors(tables: Tables) -> None:
-    """Raise ReleaseError when a colour is no hex colour, since it is written into CSS."""
-    for row in tables.rows("compliance_by_status"):
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(row["color"])):
-            raise ReleaseError(f"{row['color']} is no colour of the form #RRGGBB.")
-
-
 def page(tables: Tables) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
     read = [*((chart.table, chart.columns) for chart in CHARTS), *OTHER_COLUMNS.items()]
     tables.release.require((table, column) for table, names in read for column in names.split())
-    check_colors(tables)
+    for status in tables.rows("compliance_by_status"):
+        # It is written into CSS.
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(status["color"])):
+            raise ReleaseError(f"{status['color']} is no colour of the form #RRGGBB.")
     figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
+    topics = groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
     manifest = tables.release.manifest
     made = [f"{label} {manifest[key]}" for key, label in MADE.items() if manifest.get(key)]
     runtime = vl_convert.javascript_bundle().replace("</script", "<\\/script")
@@ -165,21 +144,14 @@ def page(tables: Tables) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html.jinja").render(
         period=f"{first} to {last} (UTC)" if first else "no events",
-        findings=findings(tables),
+        findings=FINDINGS,
+        topics=[list(rows) for _, rows in topics],
         headlines=HEADLINES,
-        summary=tables.summary,
         sections=[(section, [figures[chart] for chart in section.charts]) for section in SECTIONS],
-        associations=tables.rows("violation_associations"),
-        statuses=tables.rows("compliance_by_status"),
-        regions=tables.rows("compliance_by_region"),
-        days=tables.rows("compliance_by_date"),
+        tables=tables,
         made=", ".join(made) + "." if made else "",
-        specs={
-            "config": CONFIG,
-            "charts": {
-                chart.key: drawn["spec"] for chart, drawn in figures.items() if drawn["spec"]
-            },
-        },
+        config=CONFIG,
+        charts={chart.key: drawn["spec"] for chart, drawn in figures.items() if drawn["spec"]},
         runtime=f"(() => {{{runtime}}})();",
         code=(HERE / "page.js").read_text("utf-8"),
         columns=headings(tables),
