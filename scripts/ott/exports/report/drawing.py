@@ -1,32 +1,26 @@
 """Vega-Lite specifications of the charts.
 
-Colours are CSS variables and patterns of the page, so that charts follow light, dark and print
-without being drawn anew.
+Each function draws the rows of one chart, which hold the columns of its table; fields keep the
+names of those columns. Colours are CSS variables and patterns of the page, so that charts follow
+light, dark and print without being drawn anew.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 
 from ott.catalog import Row
+from ott.exports.report import words
 from ott.exports.report.tables import Tables
-from ott.exports.report.words import (
-    METRICS,
-    VERDICTS,
-    count,
-    decimal,
-    hour,
-    percent,
-    points,
-    probability,
-    text,
-)
+from ott.exports.report.words import count, decimal, percent, points
 
 Spec = dict[str, Any]
+Draw = Callable[[list[Row], Tables], Spec]
 
-INK, MUTED, SURFACE, BAR = "var(--ink)", "var(--muted)", "var(--surface)", "var(--bar)"
+INK, SOFT, MUTED, SURFACE = "var(--ink)", "var(--ink-soft)", "var(--muted)", "var(--surface)"
 VIOLATION = "var(--status-violation)"
 CONFIG: Spec = {
     "font": "system-ui, sans-serif",
@@ -35,7 +29,7 @@ CONFIG: Spec = {
     "view": {"stroke": None},
     "padding": {"left": 0, "top": 4, "right": 4, "bottom": 0},
     "axis": {
-        **dict.fromkeys(("labelColor", "titleColor"), "var(--ink-soft)"),
+        **dict.fromkeys(("labelColor", "titleColor"), SOFT),
         **dict.fromkeys(("domainColor", "tickColor"), "var(--line)"),
         "gridColor": "var(--grid)",
         "labelFontSize": 11,
@@ -44,25 +38,26 @@ CONFIG: Spec = {
         "labelFlush": False,
     },
     "legend": {
-        **dict.fromkeys(("labelColor", "titleColor"), "var(--ink-soft)"),
+        **dict.fromkeys(("labelColor", "titleColor"), SOFT),
         # One below the other: side by side they are wider than a phone.
         "layout": {"bottom": {"direction": "vertical", "anchor": "start"}},
     },
-    "text": {"color": INK, "fontSize": 12},
+    "bar": {"color": "var(--bar)"},
+    "point": {"opacity": 1, "strokeWidth": 1.5},
+    "rect": {"cornerRadius": 3},
     "rule": {"color": INK},
+    "text": {"color": INK, "fontSize": 12},
+    "tick": {"orient": "vertical"},
 }
-PERCENT_LABEL = "format(datum.value * 100, '.3~g') + '\u00a0%'"
 DAY = 24 * 60 * 60 * 1000  # milliseconds, the unit of time in Vega
+# With more days than this, gaps between bars and large points would hide them.
+CROWDED_DAYS = 120
 
 
-def axis(title: str | None, **options: Any) -> Spec:
-    """Return a Vega-Lite axis with a title."""
-    return {"title": title, **options}
-
-
-def percent_axis(title: str, **options: Any) -> Spec:
+def percent_axis(title: str) -> Spec:
     """Return an axis that writes fractions as percent."""
-    return axis(title, labelExpr=PERCENT_LABEL, tickCount=5, **options)
+    label = "format(datum.value * 100, '.3~g') + '\u00a0%'"
+    return {"title": title, "labelExpr": label, "tickCount": 5}
 
 
 def when(field: str, values: Mapping[str, Any], default: Any) -> Spec:
@@ -73,12 +68,15 @@ def when(field: str, values: Mapping[str, Any], default: Any) -> Spec:
     return {"condition": conditions, "value": default}
 
 
-VERDICT_FILL = when("verdict", {"differs": VIOLATION, "no_evidence": SURFACE}, MUTED)
-VERDICT_STROKE = when("verdict", {"differs": VIOLATION}, MUTED)
-VERDICT_SHAPE = when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle")
-
-
 TIP = {"field": "tip"}
+VERDICT_COLOR = when("verdict", {"differs": VIOLATION}, MUTED)
+# Points of rates.
+VERDICT_POINT = {
+    "fill": when("verdict", {"differs": VIOLATION, "no_evidence": SURFACE}, MUTED),
+    "stroke": VERDICT_COLOR,
+    "shape": when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle"),
+    "tooltip": TIP,
+}
 
 
 def number(field: str, **options: Any) -> Spec:
@@ -86,426 +84,279 @@ def number(field: str, **options: Any) -> Spec:
     return {"field": field, "type": "quantitative", **options}
 
 
-def layer(
-    mark: str,
-    style: Spec | None = None,
-    *,
-    name: str = "",
-    rows: list[Row] | None = None,
-    where: str = "",
-    **encoding: Any,
-) -> Spec:
-    """Return marks in a style, of rows of their own or of those `where` an expression is true."""
-    spec: Spec = {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
-    if name:
-        spec["name"] = name
-    if rows is not None:
-        spec["data"] = {"values": rows}
-    if where:
-        spec["transform"] = [{"filter": where}]
-    return spec
+def layer(mark: str, style: Spec | None = None, **encoding: Any) -> Spec:
+    """Return marks in a style."""
+    return {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
 
 
-def layered(data: list[Row], *layers: Spec, height: Any = 240, **rest: Any) -> Spec:
+def layered(rows: list[Row], *layers: Spec, height: int = 240, **rest: Any) -> Spec:
     """Return a chart as wide as its place on the page."""
-    return {
-        "data": {"values": data},
-        "width": "container",
-        "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
-        "layer": list(layers),
-        **rest,
-    }
+    size = {"width": "container", "height": height}
+    fit = {"autosize": {"type": "fit-x", "contains": "padding"}}
+    return {"data": {"values": rows}, **size, **fit, "layer": list(layers), **rest}
 
 
-def headings(limit: float = 0.5) -> list[Spec]:
-    """Return the text above each row of a chart of rows: its name left, a remark right.
+def in_rows(
+    rows: list[Row], member: str, *layers: Spec, limit: float, step: int, **rest: Any
+) -> Spec:
+    """Return a chart with one row of marks a member, in the order of the rows.
 
-    Names above the rows leave the whole width to the data, on a phone as well. `limit` is the
-    fraction of the width that the name may take.
+    The text above each row leaves the whole width to the data, on a phone as well: the member left,
+    in at most the fraction `limit` of the width, and a remark right.
     """
+    members = list(dict.fromkeys(row[member] for row in rows))
+    y = {"field": member, "type": "nominal", "scale": {"domain": members, "padding": 0}}
     shared = {"baseline": "bottom", "yOffset": -4}
     left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
     right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
-    return [
-        layer("text", shared | left, name="heading", x={"value": 0}, text={"field": "heading"}),
-        layer(
-            "text",
-            shared | right,
-            name="remark",
-            x={"value": "width"},
-            text={"field": "remark"},
-            color=when("verdict", {"differs": INK}, "var(--ink-soft)"),
-        ),
-    ]
-
-
-def in_rows(data: list[Row], *layers: Spec, limit: float = 0.5, step: int = 46, **rest) -> Spec:
-    """Return a chart with one row of marks a name, in the order of the data."""
-    names = list(dict.fromkeys(row["name"] for row in data))
-    rows = {"field": "name", "type": "nominal", "axis": None}
+    heading = layer("text", shared | left, x={"value": 0}, text={"field": member})
+    remark = layer("text", shared | right, x={"value": "width"}, text={"field": "remark"})
+    remark["encoding"]["color"] = when("verdict", {"differs": INK}, SOFT)
     return layered(
-        data,
+        rows,
         *layers,
-        *headings(limit),
-        height=step * len(names),
-        encoding={"y": {**rows, "scale": {"domain": names, "padding": 0}}},
+        {**heading, "name": "heading"},
+        {**remark, "name": "remark"},
+        height=step * len(members),
+        encoding={"y": {**y, "axis": None}},
         **rest,
     )
-
-
-def verdict_remark(row: Row) -> str:
-    """Return what the data says about a member, short enough to stand beside its name."""
-    if row["events"] == 0:
-        return "no events"
-    if row["verdict"] == "differs":
-        sign = "▲" if row["rate_difference"] > 0 else "▼"
-        return f"{sign} differs: {points(row['rate_difference'])} points"
-    return VERDICTS[row["verdict"]] if row["verdict"] else ""
-
-
-def rate_rows(rows: Iterable[Row], member: str) -> list[Row]:
-    """Return what charts of violation rates need of a breakdown."""
-    return [
-        {
-            "name": text(row[member]),
-            "heading": text(row[member]),
-            "label": percent(row["violation_rate"]) if row["events"] else "",
-            "remark": verdict_remark(row),
-            "rate": row["violation_rate"],
-            "low": row["violation_rate_low"],
-            "high": row["violation_rate_high"],
-            "verdict": row["verdict"],
-            "tip": f"{text(row[member])}: {percent(row['violation_rate'])}, interval "
-            f"{percent(row['violation_rate_low'])} to {percent(row['violation_rate_high'])}, "
-            f"{count(row['events'])} events",
-        }
-        for row in rows
-    ]
 
 
 def highest(data: Iterable[Row], *fields: str) -> float:
     """Return the largest value of the fields, so that an axis can hold all of them."""
-    return max(
-        (row[field] for row in data for field in fields if row[field] is not None), default=0
-    )
+    return max(row[field] or 0 for row in data for field in fields)
 
 
-def rate_domain(data: Iterable[Row]) -> list[float]:
-    """Return the ends of an axis with room for all intervals and the labels beside them."""
-    return [0, 1.18 * highest(data, "rate", "high")]
+def rate_scale(largest: float) -> Spec:
+    """Return what the encodings of violation rates on an axis up to the largest have in common."""
+    scale = {"domain": [0, largest], "nice": True}
+    return {"type": "quantitative", "axis": percent_axis("Violation rate"), "scale": scale}
 
 
-def overall_line(tables: Tables, channel: str, scale: Spec, **rest: Any) -> Spec:
-    """Return the violation rate of all events as a dashed line."""
-    return layer(
-        "rule",
-        {"strokeDash": [4, 3], "opacity": 0.7},
-        rows=[{"overall": tables.violation_rate}],
-        **{channel: {**scale, "field": "overall"}},
-        **rest,
-    )
+def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> Spec:
+    """Return a rate to compare others with as a dashed line."""
+    place = {channel: {**scale, "field": "rate"}, **rest}
+    return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | {
+        "data": {"values": [{"rate": rate}]}
+    }
 
 
-def rate_point(style: Spec, **place: Any) -> Spec:
-    """Return rates as points in the colour and the shape of their verdicts."""
-    return layer(
-        "point",
-        {"strokeWidth": 1.5, "opacity": 1, **style},
-        fill=VERDICT_FILL,
-        stroke=VERDICT_STROKE,
-        shape=VERDICT_SHAPE,
-        tooltip=TIP,
-        **place,
-    )
+def with_verdicts(rows: list[Row], differs: str, no_evidence: str, too_few: str) -> list[Row]:
+    """Return rates with their labels, and remarks that say in these words what the data supports.
+
+    In `differs`, a sign and the difference take the place of `{sign}` and `{points}`.
+    """
+    others = {"no_evidence": no_evidence, "too_few": too_few}
+    data = []
+    for row in rows:
+        label, remark = percent(row["violation_rate"]), others.get(row["verdict"], "")
+        if row["events"] == 0:
+            label, remark = "", "no events"
+        elif row["verdict"] == "differs":
+            sign = "▲" if row["rate_difference"] > 0 else "▼"
+            remark = differs.format(sign=sign, points=points(row["rate_difference"]))
+        data.append({**row, "label": label, "remark": remark})
+    return data
 
 
-def rate_layers(tables: Tables, domain: list[float]) -> list[Spec]:
-    """Return rates as points, their intervals as bars, and the overall rate as a dashed line."""
-    scale = {"domain": domain, "nice": True}
-    x = {"type": "quantitative", "scale": scale, "axis": percent_axis("Violation rate")}
-    low, high = {**x, "field": "low"}, {**x, "field": "high"}
+def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> Spec:
+    """Draw rates as points, their intervals as bars, and the overall rate as a dashed line.
+
+    The rows are those `within` one member of another dimension, which the reader picks. All have
+    the same axis, so that a pick can be compared with the one before.
+    """
+    others = words.verdict("no_evidence"), words.verdict("too_few")
+    data = with_verdicts(rows, "{sign} differs: {points} points", *others)
+    # Room for the labels beside the intervals.
+    x = rate_scale(1.18 * highest(data, "violation_rate", "violation_rate_high"))
+    low, high = {**x, "field": "violation_rate_low"}, {**x, "field": "violation_rate_high"}
     offset = {"yOffset": 9}
     label = {"align": "left", "dx": 7, "fontSize": 11, **offset}
-    cap = {"thickness": 1.5, "size": 8, "orient": "vertical", **offset}
+    cap = {"thickness": 1.5, "size": 8, **offset}
     bar = {"strokeWidth": 2, **offset}
-    return [
-        layer("text", label, name="label", x=high, text={"field": "label"}),
-        overall_line(tables, "x", x, y={"value": 0}, y2={"value": "height"}),
-        layer("rule", bar, x=low, x2={"field": "high"}, color=VERDICT_STROKE),
-        layer("tick", cap, x=low, color=VERDICT_STROKE),
-        layer("tick", cap, x=high, color=VERDICT_STROKE),
-        rate_point({"size": 90, **offset}, x={**x, "field": "rate"}),
-    ]
-
-
-Draw = Callable[[list[Row], Tables], Spec]
-
-
-def rates(member: str) -> Draw:
-    """Return the chart of the violation rates of the members of a dimension."""
-
-    def draw(rows: list[Row], tables: Tables) -> Spec:
-        data = rate_rows(rows, member)
-        return in_rows(data, *rate_layers(tables, rate_domain(data)), limit=0.4)
-
-    return draw
-
-
-def rates_within_region(rows: list[Row], tables: Tables) -> Spec:
-    """Draw the rates of the regulations within the region that the reader picks."""
-    data = [
-        {**drawn, "region": text(row["region"])}
-        for drawn, row in zip(rate_rows(rows, "regulation"), rows, strict=True)
-    ]
-    # One axis for all regions, so that a pick can be compared with the one before.
+    pick: Spec = {}
+    if within:
+        pick["params"] = [{"name": within, "value": data[0][within]}]
+        pick["transform"] = [{"filter": f"datum.{within} === {within}"}]
     return in_rows(
         data,
-        *rate_layers(tables, rate_domain(data)),
+        member,
+        {**layer("text", label, x=high, text={"field": "label"}), "name": "label"},
+        dashed_line(tables.violation_rate, "x", x, y={"value": 0}, y2={"value": "height"}),
+        layer("rule", bar, x=low, x2={"field": "violation_rate_high"}, color=VERDICT_COLOR),
+        layer("tick", cap, x=low, color=VERDICT_COLOR),
+        layer("tick", cap, x=high, color=VERDICT_COLOR),
+        layer("point", {"size": 90, **offset}, x={**x, "field": "violation_rate"}, **VERDICT_POINT),
         limit=0.4,
-        params=[{"name": "region", "value": data[0]["region"]}],
-        transform=[{"filter": "datum.region === region"}],
+        step=46,
+        **pick,
     )
 
 
-def status_color(tables: Tables) -> Spec:
-    """Return the encoding that gives each status its own colour and pattern."""
-    statuses = [row["status"] for row in tables.rows("compliance_by_status")]
-    return {
-        "field": "status",
-        "scale": {"domain": statuses, "range": [f"url(#status-{name})" for name in statuses]},
-        "legend": None,
-    }
+STATUS_FILTER = {"transform": [{"filter": "indexof(statuses, datum.status) >= 0"}]}
 
 
-def status_filter(tables: Tables) -> Spec:
-    """Return the part of a chart that leaves only the statuses that the reader picks."""
-    statuses = [row["status"] for row in tables.rows("compliance_by_status")]
-    return {
-        "params": [{"name": "statuses", "value": statuses}],
-        "transform": [{"filter": "indexof(statuses, datum.status) >= 0"}],
-    }
-
-
-def stacked(member: str, measure: str) -> Draw:
-    """Return the chart of a dimension by status; `measure` is `rate` or `events`."""
-
-    def draw(rows: list[Row], tables: Tables) -> Spec:
-        statuses = [row["status"] for row in tables.rows("compliance_by_status")]
-        write = percent if measure == "rate" else count
-        names, parts = [], []
-        for row in rows:
-            name = text(row[member])
-            values = [row[f"{status}_{measure}"] for status in statuses]
-            written = " · ".join(write(value) for value in values) if row["events"] else "no events"
-            names.append({"name": name, "heading": name, "remark": written})
-            parts += [
-                {"name": name, "status": status, "order": order, "value": value}
-                | {"tip": f"{name}, {status}: {write(value)}"}
-                for order, (status, value) in enumerate(zip(statuses, values, strict=True))
-            ]
-        share = percent_axis("Share of the events")
-        choice = status_filter(tables)
-        bars = layer(
-            "bar",
-            {"height": 14, "yOffset": 8, "stroke": SURFACE},
-            rows=parts,
-            x=number("value", axis=share if measure == "rate" else axis("Events", tickCount=5)),
-            fill=status_color(tables),
-            order={"field": "order"},
-            tooltip=TIP,
-        )
-        bars["transform"] = choice.pop("transform")
-        return in_rows(names, bars, limit=0.42, step=42, **choice)
-
-    return draw
+def in_status_rows(rows: list[Row], tables: Tables, member: str, bars: Spec, **rest: Any) -> Spec:
+    """Return a chart in rows of bars in the colours and patterns of the statuses picked."""
+    patterns = [f"url(#status-{status})" for status in tables.statuses]
+    scale = {"domain": tables.statuses, "range": patterns}
+    bars["encoding"]["fill"] = {"field": "status", "scale": scale, "legend": None}
+    pick = {"params": [{"name": "statuses", "value": tables.statuses}]}
+    return in_rows(rows, member, bars, **pick, **rest)
 
 
 def statuses(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each status."""
-    data = [
-        {"name": row["status"], "status": row["status"], "value": row["events"]}
-        | {"heading": row["status"], "tip": f"{row['status']}: {percent(row['event_share'])}"}
-        | {"remark": f"{percent(row['event_share'])} · {count(row['events'])} events"}
+    x = number("events", axis={"title": "Events", "tickCount": 5})
+    bars = layer("bar", {"height": 18, "yOffset": 10, "stroke": SURFACE}, x=x, tooltip=TIP)
+    return in_status_rows(rows, tables, "status", bars, limit=0.4, step=48, **STATUS_FILTER)
+
+
+def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Spec:
+    """Draw the statuses of each member; `measure` is `rate` or `events`."""
+    is_rate = measure == "rate"
+    axis = percent_axis("Share of the events") if is_rate else {"title": "Events", "tickCount": 5}
+    parts = [
+        {member: row[member], "status": status, "order": order, "value": row[f"{status}_{measure}"]}
+        | {"tip": words.say(f"{{{member}}}, {status}: {{{status}_{measure}}}", row)}
         for row in rows
+        for order, status in enumerate(tables.statuses)
     ]
-    bars = layer(
-        "bar",
-        {"height": 18, "yOffset": 10, "stroke": SURFACE},
-        x=number("value", axis=axis("Events", tickCount=5)),
-        fill=status_color(tables),
-        tooltip=TIP,
-    )
-    return in_rows(data, bars, limit=0.4, step=48, **status_filter(tables))
+    style = {"height": 14, "yOffset": 8, "stroke": SURFACE}
+    place = {"x": number("value", axis=axis), "order": {"field": "order"}}
+    bars = layer("bar", style, **place, tooltip=TIP) | {"data": {"values": parts}} | STATUS_FILTER
+    names = [{**row, "remark": row["remark"] if row["events"] else "no events"} for row in rows]
+    return in_status_rows(names, tables, member, bars, limit=0.42, step=42)
 
 
-def bars(member: str, value: str, share: str, unit: str, limit: float = 0.5) -> Draw:
-    """Return the chart of a number a member; members without any are left to the table."""
+def bars(
+    rows: list[Row], tables: Tables, *, member: str, value: str, title: str, limit: float = 0.5
+) -> Spec:
+    """Draw a number of each member."""
+    x = number(value, axis={"title": title, "tickCount": 5, "tickMinStep": 1})
+    marks = layer("bar", {"height": 14, "yOffset": 8}, x=x)
+    return in_rows(rows, member, marks, limit=limit, step=42)
 
-    def draw(rows: list[Row], tables: Tables) -> Spec:
-        data = [
-            {"name": text(row[member]), "heading": text(row[member]), "value": row[value]}
-            | {
-                "remark": f"{count(row[value])} {unit}"
-                + (f" · {percent(row[share])}" if share else "")
-            }
-            for row in rows
-        ]
-        x = number("value", axis=axis(unit.capitalize(), tickCount=5, tickMinStep=1))
-        style = {"height": 14, "yOffset": 8, "color": BAR}
-        return in_rows(data, layer("bar", style, x=x), limit=limit, step=42)
 
-    return draw
+def grid_side(names: Iterable[str], **axis: Any) -> Spec:
+    """Return one side of a grid, with its names in their order."""
+    return {
+        "type": "nominal",
+        "sort": list(names),
+        "scale": {"paddingInner": 0.04},
+        "axis": {"title": None, "domain": False, "ticks": False, **axis},
+    }
+
+
+def shades(variable: str, steps: int, **scale: Any) -> Spec:
+    """Return a scale of colours in steps, which are CSS variables with numbers at their ends."""
+    colors = [f"var(--{variable}-{step})" for step in range(1, steps + 1)]
+    return {"type": "quantize", "range": colors, **scale}
 
 
 def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each combination as a grid."""
-    data = [
-        {
-            "region": text(row["region"]),
-            "regulation": text(row["regulation"]),
-            "verdict": row["verdict"] if row["events"] else "empty",
-            "rate": row["violation_rate"],
-            "label": percent(row["violation_rate"]) if row["events"] else "",
-            "remark": grid_remark(row),
-            "tip": f"{row['region']} under {row['regulation']}: {percent(row['violation_rate'])} "
-            f"of {count(row['events'])} events, {VERDICTS[row['verdict']]}",
-        }
-        for row in rows
-    ]
-    labels = {"labelFontSize": 11, "domain": False, "ticks": False, "labelLimit": 70}
-    side = {"type": "nominal", "scale": {"paddingInner": 0.04}}
-    regions = [text(row["region"]) for row in tables.rows("compliance_by_region")]
-    regulations = [text(row["regulation"]) for row in tables.rows("compliance_by_regulation")]
-    top = axis(None, orient="top", labelAngle=0, **labels)
-    cell = {"cornerRadius": 3}
-    shades = {"type": "quantize", "domain": [0, highest(data, "rate")]}
-    shades["range"] = [f"var(--noise-{step})" for step in range(1, 6)]
+    # Short enough for a phone.
+    data = with_verdicts(rows, "{sign} {points}", "no evidence", "too few")
+    sides = {side: dict.fromkeys(row[side] for row in rows) for side in ("region", "regulation")}
+    labels = {"labelFontSize": 11, "labelLimit": 70}
+    noise = shades("noise", 5, domain=[0, highest(data, "violation_rate")])
+    differs = {"test": "datum.verdict === 'differs'", "value": VIOLATION}
+    fill = number("violation_rate", scale=noise, legend=None, condition=differs)
     on_violation = {"differs": "var(--on-violation)"}
     # The words do not fit into the narrow cells of a phone; the colour remains.
     narrow = {"test": "datum.remark === 'no evidence' && width < 330", "value": ""}
+    remark = {"condition": narrow, "field": "remark"}
+    upper, lower = {"yOffset": -7, "fontSize": 11.5}, {"yOffset": 8, "fontSize": 9}
+    across = grid_side(sides["regulation"], orient="top", labelAngle=0, **labels)
     return layered(
         data,
-        layer(
-            "rect",
-            cell,
-            where="datum.verdict !== 'differs'",
-            fill=number("rate", scale=shades, legend=None),
-            tooltip=TIP,
-        ),
-        layer(
-            "rect", {**cell, "fill": VIOLATION}, where="datum.verdict === 'differs'", tooltip=TIP
-        ),
-        layer(
-            "text",
-            {"yOffset": -7, "fontSize": 11.5},
-            text={"field": "label"},
-            color=when("verdict", on_violation, INK),
-        ),
-        layer(
-            "text",
-            {"yOffset": 8, "fontSize": 9},
-            text={"condition": narrow, "field": "remark"},
-            color=when("verdict", on_violation, "var(--ink-soft)"),
-        ),
-        height=46 * len(regions),
+        layer("rect", fill=fill, tooltip=TIP),
+        layer("text", upper, text={"field": "label"}, color=when("verdict", on_violation, INK)),
+        layer("text", lower, text=remark, color=when("verdict", on_violation, SOFT)),
+        height=46 * len(sides["region"]),
         encoding={
-            "x": {**side, "field": "regulation", "sort": regulations, "axis": top},
-            "y": {**side, "field": "region", "sort": regions, "axis": axis(None, **labels)},
+            "x": {"field": "regulation", **across},
+            "y": {"field": "region", **grid_side(sides["region"], **labels)},
         },
     )
 
 
-def grid_remark(row: Row) -> str:
-    """Return the second line of a cell, short enough for a phone."""
-    if row["events"] == 0:
-        return "no events"
-    if row["verdict"] == "differs":
-        return f"{'▲' if row['rate_difference'] > 0 else '▼'} {points(row['rate_difference'])}"
-    return "too few" if row["verdict"] == "too_few" else "no evidence"
-
-
-def histogram(title: str, unit: str, mean: bool = False, rare: bool = False) -> Draw:
-    """Return the chart of a histogram.
+def histogram(
+    rows: list[Row],
+    tables: Tables,
+    *,
+    axis: str,
+    unit: str,
+    in_percent: bool = False,
+    mean: bool = False,
+    rare: bool = False,
+) -> Spec:
+    """Draw a histogram.
 
     `mean` marks the mean session duration; `rare` asks for a logarithmic axis, without which
     small bins vanish beside one that holds nearly all.
     """
-
-    def draw(rows: list[Row], tables: Tables) -> Spec:
-        largest = highest(rows, "frequency")
-        y_axis = axis(unit)
-        if rare:
-            powers = [10**power for power in range(len(str(largest))) if 10**power <= largest]
-            y_axis = axis(f"{unit} (logarithmic)", values=[0, *powers])
-        scale = {"type": "symlog", "constant": 1} if rare else {"type": "linear"}
-        in_percent = "rate" in title
-        data = [
-            {"start": row["bin_start"], "end": row["bin_end"], "value": row["frequency"]}
-            | {"tip": f"{bin_text(row, in_percent)}: {count(row['frequency'])} {unit.lower()}"}
-            for row in rows
-        ]
-        x_axis = (
-            percent_axis(title) if in_percent else axis(title, tickCount={"expr": "width / 50"})
-        )
-        x = {"type": "quantitative", "axis": x_axis, "scale": {"zero": False}}
-        layers = [
-            layer(
-                "bar",
-                {"color": BAR, "stroke": SURFACE, "strokeWidth": 0.5},
-                x={**x, "field": "start"},
-                x2={"field": "end"},
-                y=number("value", axis=y_axis, scale={**scale, "domain": [0, largest]}),
-                y2={"datum": 0},
-                tooltip=TIP,
-            )
-        ]
-        if mean:
-            value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
-            at_mean = [{"mean": value, "label": f"mean {decimal(value)} min"}]
-            place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
-            line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
-            label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
-            layers += [
-                layer("rule", line, rows=at_mean, **place, y2={"value": "height"}),
-                layer("text", label, rows=at_mean, **place, text={"field": "label"}),
-            ]
-        return layered(data, *layers)
-
-    return draw
-
-
-def bin_text(row: Row, in_percent: bool) -> str:
-    """Return the edges of a histogram bin."""
     write = percent if in_percent else decimal
-    return f"{write(row['bin_start'])} to {write(row['bin_end'])}"
+    data = [
+        {
+            **row,
+            "tip": f"{write(row['bin_start'])} to {write(row['bin_end'])}: "
+            f"{count(row['frequency'])} {unit.lower()}",
+        }
+        for row in rows
+    ]
+    largest = highest(rows, "frequency")
+    y = {"axis": {"title": unit}, "scale": {"domain": [0, largest]}}
+    if rare:
+        powers = [10**power for power in range(len(str(largest)))]
+        y["axis"] = {"title": f"{unit} (logarithmic)", "values": [0, *powers]}
+        y["scale"] |= {"type": "symlog", "constant": 1}
+    x_axis = {"title": axis, "tickCount": {"expr": "width / 50"}}
+    x = {
+        "type": "quantitative",
+        "axis": percent_axis(axis) if in_percent else x_axis,
+        "scale": {"zero": False},
+    }
+    layers = [
+        layer(
+            "bar",
+            {"stroke": SURFACE, "strokeWidth": 0.5},
+            x={**x, "field": "bin_start"},
+            x2={"field": "bin_end"},
+            y=number("frequency", **y),
+            y2={"datum": 0},
+            tooltip=TIP,
+        )
+    ]
+    if mean:
+        value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
+        row = {"mean": value, "label": f"mean {decimal(value)} min"}
+        at_mean = {"data": {"values": [row]}}
+        place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
+        line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
+        label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
+        layers += [
+            layer("rule", line, **place, y2={"value": "height"}) | at_mean,
+            layer("text", label, **place, text={"field": "label"}) | at_mean,
+        ]
+    return layered(data, *layers)
 
 
 def duration_box(rows: list[Row], tables: Tables) -> Spec:
     """Draw the quartiles, the ends, the median and the mean of the session duration."""
-    scale = {"axis": axis("Session duration (minutes)", tickCount={"expr": "width / 60"})}
-    median = {"thickness": 3, "size": 30, "color": INK, "orient": "vertical"}
-    diamond = {"shape": "diamond", "size": 110, "opacity": 1}
+    axis = {"title": "Session duration (minutes)", "tickCount": {"expr": "width / 60"}}
+    ends = {"x": number("min_minutes", axis=axis), "x2": {"field": "max_minutes"}}
+    quartiles = {"x": number("p25_minutes"), "x2": {"field": "p75_minutes"}}
+    median = {"thickness": 3, "size": 30, "color": INK}
+    diamond = {"shape": "diamond", "size": 110, "fill": SURFACE, "stroke": INK}
     return layered(
         rows,
-        layer(
-            "rule",
-            {"color": MUTED, "strokeWidth": 2},
-            x=number("min_minutes", **scale),
-            x2={"field": "max_minutes"},
-        ),
-        layer(
-            "bar",
-            {"height": 30, "color": BAR},
-            x=number("p25_minutes"),
-            x2={"field": "p75_minutes"},
-        ),
+        layer("rule", {"color": MUTED, "strokeWidth": 2}, **ends),
+        layer("bar", {"height": 30}, **quartiles),
         layer("tick", median, x=number("median_minutes")),
-        layer(
-            "point",
-            {**diamond, "fill": SURFACE, "stroke": INK, "strokeWidth": 1.5},
-            x=number("mean_minutes"),
-        ),
+        layer("point", diamond, x=number("mean_minutes")),
         height=70,
     )
 
@@ -513,84 +364,59 @@ def duration_box(rows: list[Row], tables: Tables) -> Spec:
 HOURS = {
     "field": "event_hour",
     "type": "ordinal",
-    "axis": axis("Hour of the day (UTC)", values=list(range(0, 24, 3)), labelAngle=0),
+    "axis": {"title": "Hour of the day (UTC)", "values": [*range(0, 24, 3)], "labelAngle": 0},
 }
 
 
 def events_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each hour of the day."""
-    data = [
-        {"event_hour": row["event_hour"], "value": row["events"]}
-        | {"tip": f"{hour(row['event_hour'])}: {count(row['events'])} events"}
-        for row in rows
-    ]
-    y = number("value", axis=axis("Events"))
-    return layered(data, layer("bar", {"color": BAR}, x=HOURS, y=y, tooltip=TIP))
+    y = number("events", axis={"title": "Events"})
+    return layered(rows, layer("bar", x=HOURS, y=y, tooltip=TIP))
 
 
 def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each hour of the day with its interval."""
-    data = [
-        {**drawn, "event_hour": row["event_hour"], "label": "differs"}
-        for drawn, row in zip(rate_rows(rows, "event_hour"), rows, strict=True)
-    ]
     # Room for the labels that stand upright on the intervals.
     room = 1.25 if any(row["verdict"] == "differs" for row in rows) else 1
-    y = {"type": "quantitative", "axis": percent_axis("Violation rate")}
-    y["scale"] = {"domain": [0, room * highest(data, "high")], "nice": True}
-    low, high = {**y, "field": "low"}, {**y, "field": "high"}
+    y = rate_scale(room * highest(rows, "violation_rate_high"))
+    low, high = {**y, "field": "violation_rate_low"}, {**y, "field": "violation_rate_high"}
+    interval = {"x": HOURS, "y": low, "y2": {"field": "violation_rate_high"}}
     upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
+    differing = {"transform": [{"filter": "datum.verdict === 'differs'"}]}
     return layered(
-        data,
-        overall_line(tables, "y", y),
-        layer(
-            "rule", {"strokeWidth": 2}, x=HOURS, y=low, y2={"field": "high"}, color=VERDICT_STROKE
-        ),
-        rate_point({"size": 50}, x=HOURS, y={**y, "field": "rate"}),
-        layer(
-            "text",
-            upright,
-            where="datum.verdict === 'differs'",
-            x=HOURS,
-            y=high,
-            text={"field": "label"},
-        ),
+        rows,
+        dashed_line(tables.violation_rate, "y", y),
+        layer("rule", {"strokeWidth": 2}, **interval, color=VERDICT_COLOR),
+        layer("point", {"size": 50}, x=HOURS, y={**y, "field": "violation_rate"}, **VERDICT_POINT),
+        layer("text", upright, x=HOURS, y=high, text={"value": "differs"}) | differing,
     )
 
 
-# With more days than this, gaps between bars and large points would hide them.
-CROWDED_DAYS = 120
-
-
-def day_rows(rows: list[Row]) -> list[Row]:
+def day_rows(tables: Tables) -> list[Row]:
     """Return what charts of days need; moments in milliseconds since 1970, UTC."""
-
-    def start(day: date) -> int:
-        return int(datetime.combine(day, time(), UTC).timestamp() * 1000)
-
-    return [
-        {
-            "day": start(row["event_date"]),
-            "noon": start(row["event_date"]) + DAY // 2,
-            "end": start(row["event_date"]) + DAY,
-            "events": row["events"],
-            "rate": row["violation_rate"],
-            # Partial days are not judged.
-            "low": None if row["is_partial_day"] else row["control_limit_low"],
-            "high": None if row["is_partial_day"] else row["control_limit_high"],
-            "seven": row["violation_rate_7_days"],
-            "kind": "partial"
-            if row["is_partial_day"]
-            else "outside"
-            if row["is_out_of_control"]
-            else "inside",
-            "tip": f"{row['event_date']}: {percent(row['violation_rate'])} of "
-            f"{count(row['events'])} events"
-            + (", partial day" if row["is_partial_day"] else "")
-            + (", outside the limits" if row["is_out_of_control"] else ""),
-        }
-        for row in rows
-    ]
+    data = []
+    for row in tables.rows("compliance_by_date"):
+        start = int(datetime.combine(row["event_date"], time(), UTC).timestamp() * 1000)
+        # Partial days are not judged.
+        is_judged = not row["is_partial_day"]
+        kind = "partial" if not is_judged else "outside" if row["is_out_of_control"] else "inside"
+        said = {"partial": ", partial day", "outside": ", outside the limits", "inside": ""}[kind]
+        tip = words.say("{event_date}: {violation_rate} of {events} events", row) + said
+        data.append(
+            {
+                "day": start,
+                "noon": start + DAY // 2,
+                "end": start + DAY,
+                "events": row["events"],
+                "rate": row["violation_rate"],
+                "low": row["control_limit_low"] if is_judged else None,
+                "high": row["control_limit_high"] if is_judged else None,
+                "seven": row["violation_rate_7_days"],
+                "kind": kind,
+                "tip": tip,
+            }
+        )
+    return data
 
 
 def day_axis(first: Any, last: Any) -> Spec:
@@ -604,23 +430,28 @@ def day_axis(first: Any, last: Any) -> Spec:
     return {
         "type": "quantitative",
         "scale": {"domain": [{"expr": str(first)}, {"expr": str(last)}], "nice": False},
-        "axis": axis("Day (UTC)", labelExpr=f"utcFormat(datum.value, {form})", grid=False)
-        | {"values": {"expr": f"sequence({first}, {last} + 1, {every})"}, "labelOverlap": True},
+        "axis": {
+            "title": "Day (UTC)",
+            "labelExpr": f"utcFormat(datum.value, {form})",
+            "grid": False,
+            "values": {"expr": f"sequence({first}, {last} + 1, {every})"},
+            "labelOverlap": True,
+        },
     }
 
 
 def events_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each day; dragging over them picks days."""
-    data = day_rows(rows)
+    data = day_rows(tables)
     x = day_axis(data[0]["day"], data[-1]["end"])
     bars = layer(
         "bar",
         {"stroke": SURFACE, "strokeWidth": 0.1 if len(data) > CROWDED_DAYS else 1},
         x={**x, "field": "day"},
         x2={"field": "end"},
-        y=number("events", axis=axis("Events")),
+        y=number("events", axis={"title": "Events"}),
         y2={"datum": 0},
-        fill=when("kind", {"partial": "url(#partial)"}, BAR),
+        fill=when("kind", {"partial": "url(#partial)"}, "var(--bar)"),
         tooltip=TIP,
     )
     bars["params"] = [{"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}]
@@ -629,34 +460,25 @@ def events_by_day(rows: list[Row], tables: Tables) -> Spec:
 
 def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the control chart of the picked days."""
-    data = day_rows(rows)
+    data = day_rows(tables)
     x = day_axis("days[0]", "days[1]")
     noon = {**x, "field": "noon"}
-    y = {"type": "quantitative", "axis": percent_axis("Violation rate")}
-    y["scale"] = {"domain": [0, highest(data, "rate", "high")], "nice": True}
+    y = rate_scale(highest(data, "rate", "high"))
     rate = {**y, "field": "rate"}
-    size = 12 if len(data) > CROWDED_DAYS else 45
+    limits = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    center = tables.rows("violation_control_chart")[0]["center_line"]
     upright = {"angle": 270, "align": "left", "dx": 7, "fontSize": 11}
+    noted = {"transform": [{"filter": "datum.kind !== 'inside'"}]}
     return layered(
         data,
         layer(
-            "bar",
-            {"color": "var(--band)"},
-            x={**x, "field": "day"},
-            x2={"field": "end"},
-            y={**y, "field": "low"},
-            y2={"field": "high"},
+            "bar", {"color": "var(--band)"}, x={**x, "field": "day"}, x2={"field": "end"}, **limits
         ),
-        layer(
-            "rule",
-            {"strokeDash": [4, 3], "opacity": 0.7},
-            rows=[{"center": tables.rows("violation_control_chart")[0]["center_line"]}],
-            y={**y, "field": "center"},
-        ),
+        dashed_line(center, "y", y),
         layer("line", {"color": INK, "strokeWidth": 2}, x=noon, y={**y, "field": "seven"}),
         layer(
             "point",
-            {"size": size, "opacity": 1, "strokeWidth": 1.5},
+            {"size": 12 if len(data) > CROWDED_DAYS else 45},
             x=noon,
             y=rate,
             shape=when("kind", {"outside": "diamond", "partial": "square"}, "circle"),
@@ -664,9 +486,7 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
             stroke=when("kind", {"outside": VIOLATION}, MUTED),
             tooltip=TIP,
         ),
-        layer(
-            "text", upright, where="datum.kind !== 'inside'", x=noon, y=rate, text={"field": "kind"}
-        ),
+        layer("text", upright, x=noon, y=rate, text={"field": "kind"}) | noted,
         params=[{"name": "days", "value": [data[0]["day"], data[-1]["end"]]}],
         transform=[{"filter": "datum.day >= days[0] && datum.end <= days[1]"}],
         height=260,
@@ -675,79 +495,55 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
 
 def users(rows: list[Row], tables: Tables) -> Spec:
     """Draw users by mean session duration, violation rate, age and number of events."""
-    data = [
-        {
-            "duration": row["average_session_duration_minutes"],
-            "rate": row["violation_rate"],
-            "age": row["user_age"],
-            "events": row["events"],
-            "evidence": row["risk_evidence"],
-            "tip": f"user {row['user_id']}, age {row['user_age']}: "
-            f"{percent(row['violation_rate'])} of {count(row['events'])} events, "
-            f"{decimal(row['average_session_duration_minutes'])} min on average",
-        }
-        for row in rows
-    ]
-    legend = {"orient": "bottom", "direction": "horizontal", "columns": 5}
-    ages = {"type": "quantize", "range": [f"var(--age-{step})" for step in range(1, 6)]}
-    largest = highest(data, "events")
-    sizes = sorted({1, (largest + 1) // 2, largest})
+    largest = highest(rows, "events")
     size = {"domain": [0, largest], "range": [8, 320]}
+    sizes = sorted({1, (largest + 1) // 2, largest})
+    legend = {"orient": "bottom", "direction": "horizontal", "columns": 5}
     by_size = {**legend, "symbolFillColor": MUTED, "values": sizes}
+    by_age = {**legend, "format": ".0f"}
+    duration = {"title": "Mean session duration (minutes)", "tickCount": 6}
     marks = layer(
         "point",
         {"opacity": 0.8},
-        x=number("duration", axis=axis("Mean session duration (minutes)", tickCount=6)),
-        y=number("rate", axis=percent_axis("Violation rate")),
+        x=number("average_session_duration_minutes", axis=duration),
+        y=number("violation_rate", axis=percent_axis("Violation rate")),
         size=number("events", title="Events", scale=size, legend=by_size),
-        fill=number("age", title="Age (years)", scale=ages, legend={**legend, "format": ".0f"}),
-        shape=when("evidence", {"confirmed": "diamond"}, "circle"),
-        stroke=when("evidence", {"confirmed": VIOLATION}, INK),
-        strokeWidth=when("evidence", {"confirmed": 2.5}, 0.6),
+        fill=number("user_age", title="Age (years)", scale=shades("age", 5), legend=by_age),
+        shape=when("risk_evidence", {"confirmed": "diamond"}, "circle"),
+        stroke=when("risk_evidence", {"confirmed": VIOLATION}, INK),
+        strokeWidth=when("risk_evidence", {"confirmed": 2.5}, 0.6),
         tooltip=TIP,
     )
-    return layered(data, marks, height=320)
+    return layered(rows, marks, height=320)
 
 
 def correlations(rows: list[Row], tables: Tables) -> Spec:
     """Draw the correlation of each pair of metrics as a grid."""
-    order = list(METRICS)
-    data = []
-    for row in rows:
-        # The lower triangle: each pair once, the earlier metric across.
-        across, down = sorted(
-            (row["metric_x"], row["metric_y"]),
-            key=lambda name: order.index(name) if name in order else len(order),
-        )
-        data.append(
-            {
-                "across": METRICS.get(across, across),
-                "down": METRICS.get(down, down),
-                "pearson": row["pearson"],
-                "label": decimal(row["pearson"], 2),
-                "p": f"p {probability(row['p_value'])}",
-                "tip": f"{across} and {down}: Pearson {decimal(row['pearson'], 3)}, "
-                f"Spearman {decimal(row['spearman'], 3)}",
-            }
-        )
-    labels = {"domain": False, "ticks": False, "labelAngle": 0}
-    side = {"type": "nominal", "sort": list(METRICS.values()), "scale": {"paddingInner": 0.04}}
-    diverging = {"type": "quantize", "domain": [-1, 1]}
-    diverging["range"] = [f"var(--correlation-{step})" for step in range(1, 8)]
-    bold = {"yOffset": -7, "fontWeight": 600}
+    data = [
+        {
+            **row,
+            "across": words.metric(row["metric_x"]),
+            "down": words.metric(row["metric_y"]),
+            "label": f"{row['pearson']:.2f}",
+            "p": f"p {words.probability(row['p_value'])}",
+            "tip": f"{row['metric_x']} and {row['metric_y']}: Pearson {row['pearson']:.3f}, "
+            f"Spearman {words.coefficient(row['spearman'])}",
+        }
+        for row in rows
+    ]
+    # In a pair the earlier metric stands first; the last one never does.
+    first = Counter(words.metric(row["metric_x"]) for row in tables.rows("metric_correlations"))
+    names = {row[side] for row in data for side in ("across", "down")}
+    order = sorted(names, key=lambda name: -first[name])
+    diverging = shades("correlation", 7, domain=[-1, 1])
     return layered(
         data,
-        layer(
-            "rect",
-            {"cornerRadius": 3},
-            fill=number("pearson", scale=diverging, legend=None),
-            tooltip=TIP,
-        ),
-        layer("text", bold, text={"field": "label"}),
+        layer("rect", fill=number("pearson", scale=diverging, legend=None), tooltip=TIP),
+        layer("text", {"yOffset": -7, "fontWeight": 600}, text={"field": "label"}),
         layer("text", {"yOffset": 9, "fontSize": 10}, text={"field": "p"}),
         height=52 * len({row["down"] for row in data}),
         encoding={
-            "x": {**side, "field": "across", "axis": axis(None, **labels)},
-            "y": {**side, "field": "down", "axis": axis(None, **labels)},
+            "x": {"field": "across", **grid_side(order, labelAngle=0)},
+            "y": {"field": "down", **grid_side(order, labelAngle=0)},
         },
     )

@@ -1,21 +1,10 @@
 "use strict";
 
 const views = {};
-const tip = document.getElementById("tip");
-
-// Text only: what the data holds is never read as HTML.
-function showTip(handler, event, item, value) {
-  tip.hidden = !value;
-  if (!value) return;
-  tip.textContent = value;
-  const { width, height } = tip.getBoundingClientRect();
-  tip.style.left = `${Math.max(4, Math.min(event.clientX + 12, innerWidth - width - 4))}px`;
-  tip.style.top = `${Math.max(4, event.clientY - height - 12)}px`;
-}
-
 async function draw() {
   const { config, charts } = JSON.parse(document.getElementById("specs").textContent);
-  const options = { actions: false, config, hover: true, renderer: "svg", tooltip: showTip };
+  const tooltip = { id: "tip", disableDefaultStyle: true };
+  const options = { actions: false, config, hover: true, renderer: "svg", tooltip };
   const drawn = [...document.querySelectorAll("[data-chart]")].map(async (element) => {
     const name = element.dataset.chart;
     views[name] = (await vegaEmbed(element, charts[name], options)).view;

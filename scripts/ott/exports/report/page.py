@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ott.catalog import Release, Row
 from ott.exports.report import words
 from ott.exports.report.contents import CHARTS, SECTIONS, Chart
-from ott.exports.report.drawing import CONFIG, Spec
+from ott.exports.report.drawing import CONFIG
 from ott.exports.report.tables import Tables
 from ott.exports.report.words import COLUMNS, count
 from ott.files import whole_file
@@ -25,10 +24,13 @@ from ott.releases import ReleaseError
 
 HERE = Path(__file__).parent
 
-# Columns of names that a description of a chart can list with their values.
-MEMBERS = {
-    *("status", "region", "regulation", "event_type", "data_shared", "concurrent_streams"),
-    "risk_tier",
+# Columns that the report reads besides those of its charts.
+OTHER_COLUMNS = {
+    "dimensions": "dimension label",
+    "compliance_by_status": "status color",
+    "compliance_summary": "section metric value_number value_text unit description",
+    "key_findings": "topic verdict finding",
+    "violation_control_chart": "center_line",
 }
 # What a chart says when its table has more rows than it shows.
 LEFT_OUT = {
@@ -48,30 +50,21 @@ HEADLINES = (
     *("total_events", "unique_users", "compliant_rate", "warning_rate", "violation_rate"),
     "average_session_duration_minutes",
 )
+# What the manifest of a release says about it.
+MADE = {"release": "Release", "created_at": "created", "git_commit": "from commit"}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A chart with the rows of its table; `spec` is its Vega-Lite specification if it is drawn."""
-
-    chart: Chart
-    rows: list[Row]
-    note: str
-    spec: Spec | None
-    description: str
-    empty: str
+def script_source(script: str) -> str:
+    """Return how a content security policy allows an inline script."""
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
-@dataclass(frozen=True)
-class Script:
-    """Code for an inline script."""
-
-    text: str
-
-    @property
-    def source(self) -> str:
-        """How a content security policy allows it."""
-        return f"'sha256-{b64encode(sha256(self.text.encode()).digest()).decode()}'"
+def headings(tables: Tables) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """Return the heading of each column and how its values are written."""
+    labels = tables.labels
+    named = {dimension: (label, words.text) for dimension, label in labels.items()}
+    dimension = ("Dimension", lambda name: labels[name].lower())
+    return {**named, **COLUMNS, "dimension": dimension}
 
 
 def kind_of_cell(column: str, value: Any, text: str) -> str:
@@ -84,90 +77,62 @@ def kind_of_cell(column: str, value: Any, text: str) -> str:
     return " ".join(kind for kind, applies in kinds.items() if applies)
 
 
-def description(chart: Chart, rows: Sequence[Row]) -> str:
+def description(chart: Chart, about: str, rows: Sequence[Row]) -> str:
     """Return what the chart shows, for those who do not see it."""
-    about = f"{chart.title}. {chart.note}"
-    columns = chart.columns.split()
-    name, measure = columns[:2]
-    if "violation_rate" in columns:
-        measure = "violation_rate"
-    if len(rows) > 12 or {"region", "regulation"} <= {*columns} or name not in MEMBERS:
+    name, measure, *others = chart.columns.split()
+    measure = "violation_rate" if "violation_rate" in others else measure
+    if len(rows) > 12 or name not in ("status", chart.dimension):
         return f"{about} The table below holds the numbers."
-    values = [f"{COLUMNS[name][1](row[name])} {COLUMNS[measure][1](row[measure])}" for row in rows]
+    written = COLUMNS[measure][1]
+    values = [f"{words.text(row[name])} {written(row[measure])}" for row in rows]
     return f"{about} {COLUMNS[measure][0]}: {', '.join(values)}."
 
 
-def figure(chart: Chart, tables: Tables) -> Figure:
-    """Return a chart and its table as the page shows them."""
-    rows = tables.rows(chart.table)
-    note = chart.note
-    if rows and chart.table in LEFT_OUT and tables.release.size(chart.table) > len(rows):
-        note += LEFT_OUT[chart.table].format(
-            shown=count(len(rows)), all=count(tables.release.size(chart.table))
-        )
-    drawn = [row for row in rows if chart.drawn(row)] if chart.draw else []
-    has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
-    return Figure(
-        chart=chart,
-        rows=rows,
-        note=note,
-        spec=chart.draw(drawn, tables) if drawn and has_events else None,
-        description=description(chart, drawn),
-        empty=HIDDEN if chart.table in tables.hidden else chart.empty,
-    )
+def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
+    """Return what the page shows of a chart: its parts by name, and the rows of its table.
 
-
-def findings(tables: Tables) -> list[tuple[str, list[list[Row]]]]:
-    """Return the key findings by heading; those about one topic stay together under its first."""
-    topics = [
-        list(rows) for _, rows in groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
-    ]
-    chosen = {
-        title: [topic for topic in topics if topic[0]["verdict"] in verdicts]
-        for title, verdicts in FINDINGS.items()
-    }
-    return [
-        (title, shown) for title, shown in chosen.items() if shown or "differs" in FINDINGS[title]
-    ]
-
-
-def css(tables: Tables) -> str:
-    """Return the style of the page, with the colour of each status as a variable.
-
-    Raises ReleaseError when a colour is no hex colour, since it would be written into CSS.
+    `spec` is its Vega-Lite specification, or None where nothing is drawn.
     """
-    lines = []
-    for row in tables.rows("compliance_by_status"):
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(row["color"])):
-            raise ReleaseError(f"{row['color']} is no colour of the form #RRGGBB.")
-        lines.append(f"--status-{row['status']}: {row['color']};")
-    return f":root {{ {' '.join(lines)} }}" + (HERE / "page.css").read_text("utf-8")
+    rows = tables.rows(chart.table)
+    title = chart.title.format(tables.labels.get(chart.dimension, "").lower())
+    note = chart.note
+    if rows and chart.table in LEFT_OUT:
+        size = tables.release.size(chart.table)
+        if size > len(rows):
+            note += LEFT_OUT[chart.table].format(shown=count(len(rows)), all=count(size))
+    texts = {name: said for name in ("tip", "remark") if (said := getattr(chart, name))}
+    drawn = [
+        {name: row[name] for name in chart.columns.split()}
+        | {name: words.say(said, row) for name, said in texts.items()}
+        for row in rows
+        if chart.draw and chart.drawn(row)
+    ]
+    has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
+    return {
+        "chart": chart,
+        "title": title,
+        "rows": rows,
+        "note": note,
+        "spec": chart.draw(drawn, tables) if drawn and has_events else None,
+        "description": description(chart, f"{title}. {chart.note}", drawn),
+        "empty": HIDDEN if chart.table in tables.hidden else chart.empty,
+    }
 
 
 def page(tables: Tables) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
-    tables.release.require(
-        [
-            *((chart.table, column) for chart in CHARTS for column in chart.columns.split()),
-            ("dimensions", "label"),
-        ]
-    )
-    labels = {
-        row["dimension"]: row["label"].lower()
-        for row in tables.release.query("select dimension, label from marts.dimensions")
-    }
+    read = [*((chart.table, chart.columns) for chart in CHARTS), *OTHER_COLUMNS.items()]
+    tables.release.require((table, column) for table, names in read for column in names.split())
+    for status in tables.rows("compliance_by_status"):
+        # It is written into CSS.
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(status["color"])):
+            raise ReleaseError(f"{status['color']} is no colour of the form #RRGGBB.")
     figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
+    topics = groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
     manifest = tables.release.manifest
-    made = [
-        f"{label} {manifest[key]}"
-        for key, label in (
-            ("release", "Release"),
-            ("created_at", "created"),
-            ("git_commit", "from commit"),
-        )
-        if manifest.get(key)
-    ]
+    made = [f"{label} {manifest[key]}" for key, label in MADE.items() if manifest.get(key)]
+    runtime = vl_convert.javascript_bundle().replace("</script", "<\\/script")
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -175,28 +140,21 @@ def page(tables: Tables) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["script_source"] = script_source
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html.jinja").render(
         period=f"{first} to {last} (UTC)" if first else "no events",
-        css=css(tables),
-        findings=findings(tables),
+        findings=FINDINGS,
+        topics=[list(rows) for _, rows in topics],
         headlines=HEADLINES,
-        summary=tables.summary,
         sections=[(section, [figures[chart] for chart in section.charts]) for section in SECTIONS],
-        associations=tables.rows("violation_associations"),
-        statuses=tables.rows("compliance_by_status"),
-        regions=tables.rows("compliance_by_region"),
-        days=tables.rows("compliance_by_date"),
+        tables=tables,
         made=", ".join(made) + "." if made else "",
-        specs={
-            "config": CONFIG,
-            "charts": {chart.key: shown.spec for chart, shown in figures.items() if shown.spec},
-        },
-        runtime=Script(
-            "(() => {" + vl_convert.javascript_bundle().replace("</script", "<\\/script") + "})();"
-        ),
-        code=Script((HERE / "page.js").read_text("utf-8")),
-        columns=COLUMNS | {"dimension": (COLUMNS["dimension"][0], labels.get)},
+        config=CONFIG,
+        charts={chart.key: drawn["spec"] for chart, drawn in figures.items() if drawn["spec"]},
+        runtime=f"(() => {{{runtime}}})();",
+        code=(HERE / "page.js").read_text("utf-8"),
+        columns=headings(tables),
         words=words,
         kind_of_cell=kind_of_cell,
     )

@@ -55,6 +55,16 @@ class Tables:
         """Rows of `compliance_summary` by metric."""
         return {row["metric"]: row for row in self.rows("compliance_summary")}
 
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Names of the dimensions as headings have them."""
+        return {row["dimension"]: row["label"] for row in self.rows("dimensions")}
+
+    @cached_property
+    def statuses(self) -> list[str]:
+        """The statuses in display order."""
+        return [row["status"] for row in self.rows("compliance_by_status")]
+
     @property
     def violation_rate(self) -> float | None:
         """Violation rate of all events, a fraction; None without events."""

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ott.catalog import Row
 
-VERDICTS = {
-    "differs": "differs",
-    "no_evidence": "no evidence of a difference",
-    "too_few": "too few events to tell",
-    None: "not compared",
-}
-EVIDENCE = {
-    "confirmed": "confirmed",
-    "watch": "watch, not confirmed",
-    "typical": "typical",
-    "too_few_events": "too few events to tell",
-}
-METRICS = {
-    "is_violation": "violation",
-    "session_duration_minutes": "duration",
-    "concurrent_streams": "streams",
-    "user_age": "age",
-    "event_hour": "hour",
-}
 MISSING = "n/a"
+
+
+def form(pattern: str, factor: int = 1) -> Callable[[Any], str]:
+    """Return a function that writes numbers times a factor by a pattern of `str.format`."""
+    return lambda value: MISSING if value is None else pattern.format(factor * value)
+
+
+def named(names: Mapping[Any, str]) -> Callable[[Any], str]:
+    """Return a function that writes values by their names, and those without one as text."""
+    return lambda value: names[value] if value in names else text(value)
 
 
 def text(value: Any) -> str:
@@ -35,59 +25,45 @@ def text(value: Any) -> str:
     return MISSING if value is None else str(value)
 
 
-def count(value: int | None) -> str:
-    """Return a number of things with separators for thousands."""
-    return MISSING if value is None else f"{value:,}"
-
-
-def decimal(value: float | None, digits: int = 1) -> str:
-    """Return a number with that many digits after the point."""
-    return MISSING if value is None else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction as percent."""
-    return MISSING if value is None else f"{100 * value:.1f}\u00a0%"
-
-
-def points(value: float | None) -> str:
-    """Return a difference of fractions as percentage points with its sign."""
-    return MISSING if value is None else f"{100 * value:+.2f}"
-
-
 def probability(value: float | None) -> str:
     """Return a p-value; below 0.001 the order of size is all that counts."""
-    if value is None:
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value is not None and value < 0.001 else coefficient(value)
 
 
-def yes_no(value: bool | None) -> str:
-    """Return a truth value as a word."""
-    return {True: "yes", False: "no", None: "not judged"}[value]
+count = form("{:,}")
+decimal = form("{:,.1f}")
+coefficient = form("{:,.3f}")
+percent = form("{:.1f}\u00a0%", 100)
+points = form("{:+.2f}", 100)
+hour = form("{:02d}:00")
+yes_no = named({True: "yes", False: "no", None: "not judged"})
+verdict = named(
+    {
+        "differs": "differs",
+        "no_evidence": "no evidence of a difference",
+        "too_few": "too few events to tell",
+        None: "not compared",
+    }
+)
+evidence = named({"watch": "watch, not confirmed", "too_few_events": "too few events to tell"})
+metric = named(
+    {
+        "is_violation": "violation",
+        "session_duration_minutes": "duration",
+        "concurrent_streams": "streams",
+        "user_age": "age",
+        "event_hour": "hour",
+    }
+)
 
-
-def moment(value: datetime | None) -> str:
-    """Return a moment in UTC to the minute."""
-    return MISSING if value is None else f"{value:%Y-%m-%d %H:%M}"
-
-
-def hour(value: int) -> str:
-    """Return an hour of the day as the time at which it begins."""
-    return f"{value:02d}:00"
-
-
-# Heading of each column in the tables, and how its values are written.
+# Heading of each column in the tables, and how its values are written; a column of a dimension that
+# is missing here has the label of the dimension.
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "status": ("Status", text),
-    "region": ("Region", text),
-    "regulation": ("Regulation", text),
-    "event_type": ("Event type", text),
     "data_shared": ("Data shared", text),
     "concurrent_streams": ("Streams at once", text),
     "event_hour": ("Hour (UTC)", hour),
     "event_date": ("Day (UTC)", text),
-    "risk_tier": ("Risk tier", text),
     "events": ("Events", count),
     "compliant_events": ("Compliant", count),
     "warning_events": ("Warnings", count),
@@ -103,15 +79,15 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "detectable_difference": ("Points detectable", points),
     "p_value": ("p, unadjusted", probability),
     "p_adjusted": ("p, adjusted", probability),
-    "verdict": ("Verdict", VERDICTS.__getitem__),
+    "verdict": ("Verdict", verdict),
     "is_partial_day": ("Partial day", yes_no),
     "violation_rate_7_days": ("Seven-day rate", percent),
     "control_limit_low": ("Lower limit", percent),
     "control_limit_high": ("Upper limit", percent),
     "is_out_of_control": ("Outside limits", yes_no),
     "bin_number": ("Bin", text),
-    "bin_start": ("From", lambda value: decimal(value, 2)),
-    "bin_end": ("To", lambda value: decimal(value, 2)),
+    "bin_start": ("From", form("{:,.2f}")),
+    "bin_end": ("To", form("{:,.2f}")),
     "frequency": ("Number", count),
     "mean_minutes": ("Mean (min)", decimal),
     "stddev_minutes": ("Standard deviation", decimal),
@@ -125,28 +101,31 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "user_age": ("Age", text),
     "average_session_duration_minutes": ("Mean duration (min)", decimal),
     "shrunk_violation_rate": ("Rate, shrunk", percent),
-    "risk_evidence": ("Evidence", lambda value: EVIDENCE.get(value, text(value))),
-    "first_event_at": ("First event (UTC)", moment),
-    "last_event_at": ("Last event (UTC)", moment),
-    "metric_x": ("Metric", lambda value: METRICS.get(value, text(value))),
-    "metric_y": ("And", lambda value: METRICS.get(value, text(value))),
-    "pearson": ("Pearson", lambda value: decimal(value, 3)),
-    "spearman": ("Spearman", lambda value: decimal(value, 3)),
+    "risk_evidence": ("Evidence", evidence),
+    "metric_x": ("Metric", metric),
+    "metric_y": ("And", metric),
+    "pearson": ("Pearson", coefficient),
+    "spearman": ("Spearman", coefficient),
     "spearman_p_value": ("p of Spearman", probability),
     "rejection_reason": ("Reason", text),
     "description": ("Meaning", text),
     "quarantined_rows": ("Raw rows", count),
     "raw_row_share": ("Share of raw rows", percent),
-    "dimension": ("Dimension", text),
     "members": ("Members", count),
-    "cramers_v": ("Cramer's V", lambda value: decimal(value, 3)),
-    "design_effect": ("Design effect", lambda value: decimal(value, 2)),
+    "cramers_v": ("Cramer's V", coefficient),
+    "design_effect": ("Design effect", form("{:,.2f}")),
     "days": ("Whole days", count),
     "change_per_week": ("Points a week", points),
     "change_per_week_low": ("Interval from", points),
     "change_per_week_high": ("Interval to", points),
     "detectable_change": ("Points detectable", points),
 }
+
+
+def say(pattern: str, row: Row) -> str:
+    """Return a pattern of `str.format` with the values of a row, written as in the tables."""
+    written = {name: COLUMNS[name][1] if name in COLUMNS else text for name in row}
+    return pattern.format(**{name: write(row[name]) for name, write in written.items()})
 
 
 def summary_value(row: Row) -> str:
