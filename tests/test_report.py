@@ -286,13 +286,7 @@ def test_no_user_is_named_unless_asked_for(build, is_published):
     assert report.html.count("does not publish single users") == 2 * (not is_published)
 
 
-def test_more_users_than_can_be_drawn_are_sampled_and_said_so(report):
-    ((users,),) = report.query("select count(*) from marts.dim_users")
-    assert len(report.marks("users", "symbol")) == min(users, 1000)
-    assert ("Shown are 1,000 of" in report.figures["users"]) == (users > 1000)
-
-
-def test_years_of_days_are_cut_and_said_so(build):
+def test_many_days_and_users_are_cut_and_said_so(build):
     report = build(
         "insert into marts.compliance_by_date select * exclude (i) "
         "replace (event_date - (100 * (i + 1))::integer as event_date) "
@@ -302,6 +296,9 @@ def test_years_of_days_are_cut_and_said_so(build):
     days = report.query("select event_date::text from marts.compliance_by_date order by all")
     assert [row[:1] for row in report.table("day-rate")] == days[-400:]
     assert f"Shown are the last 400 of {len(days):,} days." in report.figures["day-rate"]
+    ((users,),) = report.query("select count(*) from marts.dim_users")
+    assert len(report.marks("users", "symbol")) == 1000
+    assert f"Shown are 1,000 of {users:,} users: confirmed ones first" in report.figures["users"]
 
 
 def test_release_without_events(build):
@@ -490,7 +487,7 @@ def test_region_is_picked_from_the_list_and_in_the_grid(report, open_page):
     assert page.input_value("#region") == picked
 
 
-def test_dates_narrow_the_days(report, open_page):
+def test_dates_and_a_brush_narrow_the_days(report, open_page):
     page = open_page(report)
     days = visible_rows(page, "day-rate")
     page.fill("#last-day", days[2])
@@ -498,14 +495,9 @@ def test_dates_narrow_the_days(report, open_page):
     page.wait_for_timeout(200)
     assert drawn_in(page, "day-rate", "symbol") == 3
     assert visible_rows(page, "day-rate") == visible_rows(page, "day-events") == days[:3]
-
     page.click("#all-days")
     assert visible_rows(page, "day-rate") == days
 
-
-def test_brush_narrows_the_days(report, open_page):
-    page = open_page(report)
-    days = visible_rows(page, "day-rate")
     page.locator("#chart-day-events").scroll_into_view_if_needed()
     box = page.locator("#chart-day-events svg").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
