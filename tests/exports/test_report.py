@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,26 @@ HOSTILE = """</script><img src=x onerror="window.hacked=1">'"<!-- ${1} \\u003c""
 
 
 class Report:
-    """A report as its file holds it; `figures` are parts of its HTML by the key of their chart."""
+    """A report in a folder with the release that it shows."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.html = file.read_text("utf-8")
-        self.specs = json.loads(re.search(r'id="specs">(.*?)</script>', self.html)[1])
+    def __init__(self, folder: Path) -> None:
+        self.release, self.file = folder / "ott_compliance.duckdb", folder / "report.html"
+
+    @cached_property
+    def html(self) -> str:
+        """Its text."""
+        return self.file.read_text("utf-8")
+
+    @cached_property
+    def specs(self) -> dict[str, Any]:
+        """What the charts are drawn from."""
+        return json.loads(re.search(r'id="specs">(.*?)</script>', self.html)[1])
+
+    @cached_property
+    def figures(self) -> dict[str, str]:
+        """Parts of the text by the key of their chart."""
         figures = r'<figure [^>]*id="chart-([^"]*)">(.*?)</figure>'
-        self.figures = dict(re.findall(figures, self.html, re.DOTALL))
+        return dict(re.findall(figures, self.html, re.DOTALL))
 
     def table(self, chart: str) -> list[tuple[str, ...]]:
         """Cells of the table behind a chart without its headings."""
@@ -58,45 +71,35 @@ class Report:
         """What is said of a chart to those who do not see it."""
         return unescape(re.search(r'role="img" aria-label="([^"]*)"', self.figures[chart])[1])
 
-
-def changed_release(release: Path, folder: Path, *statements: str) -> Path:
-    """A copy of a release on which SQL was run."""
-    copy = folder / "ott_compliance.duckdb"
-    # Without the mode bits, which forbid writing.
-    shutil.copyfile(release, copy)
-    with duckdb.connect(copy) as connection:
-        for statement in statements:
-            connection.execute(statement)
-    return copy
+    def query(self, sql: str) -> list[tuple]:
+        """Rows of the release."""
+        with duckdb.connect(self.release, read_only=True) as connection:
+            return connection.execute(sql).fetchall()
 
 
-def write(release: Path, output: Path, *options: str) -> int:
-    return cli.main(["report", "--release", str(release), "--output", str(output), *options])
+@pytest.fixture(scope="session")
+def build(release_file, tmp_path_factory) -> Callable[..., Report]:
+    """Return a function that makes a report of the seed build after some SQL."""
 
-
-@pytest.fixture
-def build(release_file, tmp_path) -> Callable[..., Report]:
-    """Return a function that makes a report of a release changed by SQL."""
-
-    def build_(*statements: str, options: tuple[str, ...] = ("--with-users",)) -> Report:
-        output = tmp_path / "report.html"
-        assert write(changed_release(release_file, tmp_path, *statements), output, *options) == 0
-        return Report(output)
+    def build_(*statements: str, options: tuple[str, ...] = ("--with-users",), code: int = 0):
+        report = Report(tmp_path_factory.mktemp("report"))
+        # Without the mode bits, which forbid writing.
+        shutil.copyfile(release_file, report.release)
+        with duckdb.connect(report.release) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        report.file.write_text("old")
+        files = ["--release", str(report.release), "--output", str(report.file)]
+        assert cli.main(["report", *files, *options]) == code
+        return report
 
     return build_
 
 
 @pytest.fixture(scope="session")
-def report(release_file, tmp_path_factory) -> Report:
+def report(build) -> Report:
     """The report of the seed build with everything that it can hold."""
-    output = tmp_path_factory.mktemp("report") / "report.html"
-    assert write(release_file, output, "--with-users") == 0
-    return Report(output)
-
-
-def query(release: Path, sql: str) -> list[tuple]:
-    with duckdb.connect(release, read_only=True) as connection:
-        return connection.execute(sql).fetchall()
+    return build()
 
 
 def named_users(name: str) -> list[str]:
@@ -107,20 +110,15 @@ def named_users(name: str) -> list[str]:
     ]
 
 
+BREAKDOWNS = {chart.table for chart in CHARTS if chart.dimension not in ("", "event_date")}
 # Zeros and nulls everywhere.
 NO_EVENTS = (
     *(
-        f"update marts.compliance_by_{table} set events = 0, compliant_events = 0, "
-        "warning_events = 0, violation_events = 0, users = 0, event_share = null, "
-        "compliant_rate = null, warning_rate = null, violation_rate = null, "
-        "violation_rate_low = null, violation_rate_high = null, rate_difference = null, "
-        "p_adjusted = null, verdict = 'too_few'"
-        for table in (
-            *("region", "regulation", "region_and_regulation", "event_type", "data_sharing"),
-            *("hour", "concurrent_streams", "user_risk_tier"),
-        )
+        f"update marts.{table} set events = 0, violation_rate = null, violation_rate_low = null, "
+        "violation_rate_high = null, compliant_rate = null, event_share = null, p_adjusted = null"
+        for table in sorted(BREAKDOWNS)
     ),
-    "update marts.compliance_by_status set events = 0, users = 0, event_share = null",
+    "update marts.compliance_by_status set events = 0, event_share = null",
     "update marts.compliance_summary set value_number = null, value_text = null",
     "update marts.session_duration_statistics set events = 0, mean_minutes = null",
     *(
@@ -143,14 +141,15 @@ def test_every_chart_is_drawn_described_and_has_a_table(report):
     assert len(charts) >= 27
     assert {chart for chart in charts if not report.marks(chart)} == set()
     assert {chart for chart in charts if len(report.description(chart)) <= 40} == set()
+    # Whatever has a colour follows light, dark and print.
+    assert not re.search(r"#[0-9a-fA-F]{3}|rgb", json.dumps(report.specs))
     for chart, figure in report.figures.items():
         columns = re.search("<thead><tr>(.*?)</tr>", figure)[1].count('<th scope="col">')
         assert {len(row) for row in report.table(chart)} == {columns}, chart
 
 
-def test_small_breakdowns_are_described_by_their_numbers(report, release_file):
-    parts = query(
-        release_file,
+def test_small_breakdowns_are_described_by_their_numbers(report):
+    parts = report.query(
         "select format('{} {:.1f}\u00a0%', region, 100 * violation_rate) "
         "from marts.compliance_by_region order by display_order",
     )
@@ -159,17 +158,16 @@ def test_small_breakdowns_are_described_by_their_numbers(report, release_file):
     assert report.description("hour-rate").endswith("The table below holds the numbers.")
 
 
-def test_findings_come_before_charts_and_are_those_of_the_marts(report, release_file):
+def test_findings_come_before_charts_and_are_those_of_the_marts(report):
     findings = report.html[: report.html.index("<figure")]
-    for (finding,) in query(release_file, "select finding from marts.key_findings"):
+    for (finding,) in report.query("select finding from marts.key_findings"):
         assert escape(finding).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in findings
 
 
 def test_dimensions_have_the_labels_of_the_release(build):
     """In the verdicts that open the sections, the titles of charts and the table of tests."""
     report = build("update marts.dimensions set label = 'The ' || dimension")
-    release = report.file.with_name("ott_compliance.duckdb")
-    labels = query(release, "select dimension, is_tested, lower(label) from marts.dimensions")
+    labels = report.query("select dimension, is_tested, lower(label) from marts.dimensions")
     named = {dimension for section in SECTIONS for dimension in section.dimensions}
     assert named == {dimension for dimension, _, _ in labels}
     tested = sorted(label for _, is_tested, label in labels if is_tested)
@@ -179,12 +177,12 @@ def test_dimensions_have_the_labels_of_the_release(build):
     assert {*titled} == {label for _, _, label in labels}
 
 
-def test_the_exposure_names_the_tables_that_are_read(release_file, tmp_path, monkeypatch):
+def test_the_exposure_names_the_tables_that_are_read(build, monkeypatch):
     exposures = yaml.safe_load((PROJECT / "models" / "marts" / "_exposures.yml").read_text())
     (exposure,) = (e for e in exposures["exposures"] if e["name"] == "ott_compliance_report")
     read, rows = set(), Tables._rows
     monkeypatch.setattr(Tables, "_rows", lambda self, name: read.add(name) or rows(self, name))
-    assert write(release_file, tmp_path / "report.html") == 0
+    build()
     assert set(exposure["depends_on"]) == {f"ref('{table}')" for table in read}
 
 
@@ -216,11 +214,11 @@ def test_values_are_written_by_their_kind(column, value, text):
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.key)
-def test_tables_hold_what_the_marts_hold(report, release_file, chart):
+def test_tables_hold_what_the_marts_hold(report, chart):
     columns = chart.columns.split()
-    rows = query(release_file, f"select {', '.join(columns)} from marts.{chart.table}")
+    rows = report.query(f"select {', '.join(columns)} from marts.{chart.table}")
     if columns[0] == "dimension":
-        labels = dict(query(release_file, "select dimension, lower(label) from marts.dimensions"))
+        labels = dict(report.query("select dimension, lower(label) from marts.dimensions"))
         rows = [(labels[dimension], *rest) for dimension, *rest in rows]
     write = [COLUMNS.get(column, ("", str))[1] for column in columns]
     expected = {tuple(form(value) for form, value in zip(write, row, strict=True)) for row in rows}
@@ -230,21 +228,23 @@ def test_tables_hold_what_the_marts_hold(report, release_file, chart):
     assert chart.table == "dim_users" or {*shown} == expected
 
 
-def test_rates_are_drawn_in_display_order_with_their_intervals(report, release_file):
-    """Points and ends of the bars stand where the values are, and nothing is cut off."""
-    expected = query(
-        release_file,
+def test_rates_are_drawn_in_display_order_with_their_intervals(report):
+    """Points, bars and the caps at their ends stand where the values are; nothing is cut off."""
+    expected = report.query(
         "select region, violation_rate, violation_rate_low, violation_rate_high "
         "from marts.compliance_by_region order by display_order",
     )
-    points = [mark["x"] for mark in report.marks("region-rate", "symbol")]
-    scale = points[0] / expected[0][1]
-    bars = [(bar["x"], bar["x2"]) for bar in report.marks("region-rate", "rule")[1:]]
     names = [mark["text"] for mark in report.marks("region-rate", "heading_marks")]
-    for (name, *values), shown, point, bar in zip(expected, names, points, bars, strict=True):
-        assert shown == name
-        assert (point, *bar) == pytest.approx([value * scale for value in values])
-        assert bar[1] < 600
+    points = [mark["x"] for mark in report.marks("region-rate", "symbol")]
+    bars = [(bar["x"], bar["x2"]) for bar in report.marks("region-rate", "rule")[1:]]
+    caps = [cap["x"] + cap["width"] / 2 for cap in report.marks("region-rate", "rect")]
+    scale = points[0] / expected[0][1]
+    width = report.marks("region-rate", "remark_marks")[0]["x"]
+    drawn = zip(names, points, bars, zip(caps[:5], caps[5:], strict=True), strict=True)
+    for (name, rate, *ends), (shown, point, bar, between) in zip(expected, drawn, strict=True):
+        assert (name, point) == (shown, pytest.approx(rate * scale))
+        assert bar == between == pytest.approx([end * scale for end in ends])
+        assert bar[1] <= width
 
 
 def test_verdicts_are_called_by_their_names(build):
@@ -258,6 +258,18 @@ def test_verdicts_are_called_by_their_names(build):
     assert remarks[2:] == ["no evidence of a difference"] * 3
     fills = [mark["fill"] for mark in report.marks("region-rate", "symbol")]
     assert fills == ["var(--status-violation)", "var(--muted)", *["var(--surface)"] * 3]
+
+
+def test_each_status_has_its_own_colour_and_pattern(report):
+    statuses = report.query(
+        "select status, color from marts.compliance_by_status order by display_order"
+    )
+    for status, color in statuses:
+        assert f"--status-{status}: {color};" in report.html
+        pattern = re.search(f'<pattern id="status-{status}"(.*?)</pattern>', report.html, re.DOTALL)
+        assert f"fill: var(--status-{status})" in pattern[1]
+    fills = [mark["fill"] for mark in report.marks("status", "rect")]
+    assert fills == [f"url(#status-{status})" for status, _ in statuses]
 
 
 # --- what is left out, and what is wrong ---------------------------------------------------------
@@ -274,23 +286,19 @@ def test_no_user_is_named_unless_asked_for(build, is_published):
     assert report.html.count("does not publish single users") == 2 * (not is_published)
 
 
-def test_more_users_than_can_be_drawn_are_sampled_and_said_so(report, release_file):
-    ((users,),) = query(release_file, "select count(*) from marts.dim_users")
-    assert len(report.marks("users", "symbol")) == min(users, 1000)
-    assert ("Shown are 1,000 of" in report.figures["users"]) == (users > 1000)
-
-
-def test_years_of_days_are_cut_and_said_so(build):
+def test_many_days_and_users_are_cut_and_said_so(build):
     report = build(
         "insert into marts.compliance_by_date select * exclude (i) "
         "replace (event_date - (100 * (i + 1))::integer as event_date) "
         "from marts.compliance_by_date, range(40) series(i)",
     )
     assert report.file.stat().st_size < 2_000_000
-    sql = "select event_date::text from marts.compliance_by_date order by all"
-    days = query(report.file.with_name("ott_compliance.duckdb"), sql)
+    days = report.query("select event_date::text from marts.compliance_by_date order by all")
     assert [row[:1] for row in report.table("day-rate")] == days[-400:]
     assert f"Shown are the last 400 of {len(days):,} days." in report.figures["day-rate"]
+    ((users,),) = report.query("select count(*) from marts.dim_users")
+    assert len(report.marks("users", "symbol")) == 1000
+    assert f"Shown are 1,000 of {users:,} users: confirmed ones first" in report.figures["users"]
 
 
 def test_release_without_events(build):
@@ -309,16 +317,11 @@ def test_release_without_events(build):
         ("update marts.compliance_by_status set color = 'red;}'", "is no colour"),
     ],
 )
-def test_incomplete_release_is_said_and_leaves_the_old_report(
-    release_file, tmp_path, capsys, statement, message
-):
-    output = tmp_path / "report.html"
-    output.write_text("old")
-    release = changed_release(release_file, tmp_path, statement)
-    assert write(release, output) == 1
+def test_incomplete_release_is_said_and_leaves_the_old_report(build, capsys, statement, message):
+    report = build(statement, code=1)
     assert message in capsys.readouterr().err
-    assert output.read_text() == "old"
-    assert {path.name for path in tmp_path.iterdir()} == {release.name, output.name}
+    assert report.html == "old"
+    assert {*report.file.parent.iterdir()} == {report.release, report.file}
 
 
 def test_what_is_no_release_and_output_that_cannot_be_written_are_said(
@@ -326,16 +329,17 @@ def test_what_is_no_release_and_output_that_cannot_be_written_are_said(
 ):
     file = tmp_path / "ott_compliance.duckdb"
     file.write_text("region,events\n")
-    assert write(tmp_path / "release", tmp_path / "report.html") == 1
-    assert "run `make build` first" in capsys.readouterr().err
-    assert write(tmp_path, tmp_path / "report.html") == 1
-    assert "cannot be opened as a DuckDB database" in capsys.readouterr().err
-    assert write(release_file, file / "report.html") == 1
-    assert "cannot be written" in capsys.readouterr().err
+    for release, output, message in (
+        (tmp_path / "release", tmp_path / "report.html", "run `make build` first"),
+        (tmp_path, tmp_path / "report.html", "cannot be opened as a DuckDB database"),
+        (release_file, file / "report.html", "cannot be written"),
+    ):
+        assert cli.main(["report", "--release", str(release), "--output", str(output)]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_release_comes_from_the_environment_and_its_manifest_is_shown(
-    release_file, tmp_path, monkeypatch
+    release_file, tmp_path, monkeypatch, capsys
 ):
     current = tmp_path / "releases" / "current"
     current.mkdir(parents=True)
@@ -350,6 +354,10 @@ def test_release_comes_from_the_environment_and_its_manifest_is_shown(
         os.umask(umask)
     assert "created today, from commit abc&lt;123." in output.read_text("utf-8")
     assert output.stat().st_mode & 0o777 == 0o600
+    assert cli.main(["report", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "OTT_RELEASE_PATH" in shown
+    assert "target/compliance_report.html" in shown
 
 
 @pytest.mark.parametrize(
@@ -357,17 +365,11 @@ def test_release_comes_from_the_environment_and_its_manifest_is_shown(
     ["[]", "null", "{", '{"release": {"a": 1}}', '{"release": "\\ud800"}', "[" * 100_000],
 )
 def test_a_damaged_manifest_is_passed_over(release_file, tmp_path, manifest):
-    (tmp_path / "ott_compliance.duckdb").hardlink_to(release_file)
-    (tmp_path / "manifest.json").write_text(manifest)
+    (tmp_path / "ott_compliance.duckdb").symlink_to(release_file)
     with Release(tmp_path) as release:
+        release.file = tmp_path / release.file.name
+        release.file.with_name("manifest.json").write_text(manifest)
         assert release.manifest == {}
-
-
-def test_help_says_what_is_written_and_from_what(capsys):
-    assert cli.main(["report", "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "OTT_RELEASE_PATH" in shown
-    assert "target/compliance_report.html" in shown
 
 
 # --- in a browser --------------------------------------------------------------------------------
@@ -388,16 +390,15 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """Return a function that opens a report in a tab."""
-    contexts = []
+    """Return a function that opens a report in a tab, where all must go well without a network."""
+    contexts, problems, requests = [], [], set()
 
     def open_(report: Report, width: int = 1200, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
-        page.problems, page.requests = [], []
-        page.on("console", lambda message: page.problems.append(f"{message.type} {message.text}"))
-        page.on("pageerror", lambda error: page.problems.append(f"error {error}"))
-        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: requests.add(request.url.split(":")[0]))
         page.goto(report.file.as_uri())
         page.evaluate("reportReady")
         return page
@@ -405,6 +406,8 @@ def open_page(browser):
     yield open_
     for context in contexts:
         context.close()
+    assert problems == []
+    assert requests <= {"file", "data", "blob"}
 
 
 def drawn_in(page, chart: str, marks: str) -> int:
@@ -417,13 +420,8 @@ def visible_rows(page, chart: str) -> list[str]:
     return page.locator(f"#chart-{chart} tbody tr:not([hidden]) th").all_text_contents()
 
 
-@pytest.mark.parametrize("statements", [(), NO_EVENTS], ids=["events", "no events"])
-def test_page_loads_without_complaint_or_request(build, open_page, statements):
-    report = build(*statements)
-    page = open_page(report)
-    assert page.problems == []
-    assert {url.split(":")[0] for url in page.requests} <= {"file", "data", "blob"}
-    assert page.locator("[data-chart] svg").count() == len(report.specs["charts"])
+def test_page_without_charts_opens(build, open_page):
+    assert open_page(build(*NO_EVENTS)).locator("[data-chart]").count() == 0
 
 
 def test_text_of_the_data_is_never_run(build, open_page):
@@ -445,23 +443,9 @@ def test_text_of_the_data_is_never_run(build, open_page):
     assert page.locator("#tip").text_content().startswith(HOSTILE)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
-    assert page.problems == []
     assert HOSTILE in page.locator("#findings").text_content()
     assert page.locator("#chart-top-users tbody td").first.text_content().startswith(HOSTILE)
     assert page.evaluate("document.documentElement.scrollWidth") == 1200
-
-
-def test_each_status_has_its_own_colour_and_pattern(report, release_file, open_page):
-    page = open_page(report)
-    statuses = query(
-        release_file, "select status, color from marts.compliance_by_status order by display_order"
-    )
-    for status, color in statuses:
-        used = page.locator(f"#status-{status} rect").first
-        fill = used.evaluate("element => getComputedStyle(element).fill")
-        assert fill == "rgb({}, {}, {})".format(*bytes.fromhex(color[1:]))
-    fills = [mark["fill"] for mark in report.marks("status", "rect")]
-    assert fills == [f"url(#status-{status})" for status, _ in statuses]
 
 
 def test_status_buttons_filter_all_status_charts(report, open_page):
@@ -479,7 +463,7 @@ def test_status_buttons_filter_all_status_charts(report, open_page):
         assert pressed.count() == left * len(charts)
 
 
-def test_region_is_picked_from_the_list_and_in_the_grid(report, release_file, open_page):
+def test_region_is_picked_from_the_list_and_in_the_grid(report, open_page):
     page = open_page(report)
 
     def shown() -> set[str]:
@@ -491,7 +475,7 @@ def test_region_is_picked_from_the_list_and_in_the_grid(report, release_file, op
         assert regions == set(visible_rows(page, "regulation-within-region"))
         return regions
 
-    for (region,) in query(release_file, "select region from marts.compliance_by_region"):
+    for (region,) in report.query("select region from marts.compliance_by_region"):
         page.select_option("#region", region)
         assert shown() == {region}
     cell = page.locator("#chart-region-regulation g.mark-rect path").first
@@ -503,7 +487,7 @@ def test_region_is_picked_from_the_list_and_in_the_grid(report, release_file, op
     assert page.input_value("#region") == picked
 
 
-def test_dates_narrow_the_days(report, open_page):
+def test_dates_and_a_brush_narrow_the_days(report, open_page):
     page = open_page(report)
     days = visible_rows(page, "day-rate")
     page.fill("#last-day", days[2])
@@ -511,14 +495,9 @@ def test_dates_narrow_the_days(report, open_page):
     page.wait_for_timeout(200)
     assert drawn_in(page, "day-rate", "symbol") == 3
     assert visible_rows(page, "day-rate") == visible_rows(page, "day-events") == days[:3]
-
     page.click("#all-days")
     assert visible_rows(page, "day-rate") == days
 
-
-def test_brush_narrows_the_days(report, open_page):
-    page = open_page(report)
-    days = visible_rows(page, "day-rate")
     page.locator("#chart-day-events").scroll_into_view_if_needed()
     box = page.locator("#chart-day-events svg").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
@@ -556,20 +535,6 @@ def test_nothing_is_wider_than_the_screen(report, open_page, width):
         }).map(svg => svg.closest("figure").id)"""
     )
     assert wider == []
-
-
-def test_dark_mode_changes_the_page_and_the_charts(report, open_page):
-    colors = [
-        open_page(report, color_scheme=scheme).evaluate(
-            """() => [
-                getComputedStyle(document.body).backgroundColor,
-                getComputedStyle(document.querySelector("#chart-status svg text")).fill,
-                getComputedStyle(document.querySelector("#chart-hour-events .mark-rect path")).fill,
-            ]"""
-        )
-        for scheme in ("light", "dark")
-    ]
-    assert all(light != dark for light, dark in zip(*colors, strict=True))
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])

@@ -114,7 +114,6 @@ function prepareForPrint() {
   });
 }
 
-window.reportViews = views;
 window.reportReady = draw().then(() => {
   linkStatuses();
   linkRegions();

@@ -32,11 +32,10 @@ class Tables:
         self.rows = cache(self._rows)
 
     def _rows(self, table: str) -> list[Row]:
-        """Return a table, in display order where it has one.
+        """Return a table, in display order where it has one; one hidden or missing is empty.
 
-        One that is hidden or missing is empty. Tables in `MAXIMUM_ROWS` are cut: of the users those
-        confirmed come first, then others picked by a hash of their id, which favours nobody and is
-        the same in every report; of the days the last ones are kept.
+        Of too many days the last ones are kept, of users those confirmed, then others picked by a
+        hash of their id, which favours nobody and is the same in every report.
         """
         if table in self.hidden or table not in self.release.tables:
             return []
