@@ -463,7 +463,7 @@ def publish_from(tmp_path, monkeypatch):
         root = tmp_path / project
         root.mkdir(exist_ok=True)
         (root / "dbt_project.yml").touch()
-        monkeypatch.setattr(releases, "PROJECT", root)
+        monkeypatch.setattr("ott.home", root)
         monkeypatch.setenv("OTT_RELEASE_PATH", path)
         with duckdb.connect(root / work) as connection:
             connection.execute("create schema if not exists marts")
