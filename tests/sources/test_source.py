@@ -62,7 +62,9 @@ def test_each_file_is_read_once_whatever_its_name(tmp_path, read, ending):
 def test_names_of_columns_are_compared_in_ascii(tmp_path, read):
     """As DuckDB does; JSON tells all letters apart."""
     write(tmp_path, {"1.csv": "Регион,A\nx,1\n", "2.csv": "a,Регион\n2,y\n"})
-    assert read("*.csv", ["Регион", "a"]) == (2, [("x", "1"), ("y", "2")])
+    write(tmp_path, {"quoted.csv": 'a,"the ""b"", in short"\n1,x\n'})
+    assert read("[12].csv", ["Регион", "a"]) == (2, [("x", "1"), ("y", "2")])
+    assert read("quoted.csv", ["a", 'the "b", in short']) == (1, [("1", "x")])
     with pytest.raises(source.SourceError, match=r"1\.csv lacks the column.* регион"):
         read("*.csv", ["регион", "a"])
     duckdb.sql("select 1 as É, 2 as A").write_parquet(str(tmp_path / "1.parquet"))
@@ -132,15 +134,16 @@ def test_files_without_rows_and_files_of_other_columns_change_no_type(tmp_path, 
 @pytest.mark.parametrize(
     ("content", "rows"),
     [
-        ("a,b\r\n1,\"one\ntwo\"\r\n2,x\r\n", [("1", "one\ntwo"), ("2", "x")]),
+        ('a,b\r\n1,"one\ntwo"\r\n2,x\r\n', [("1", "one\ntwo"), ("2", "x")]),
         ('a,b\n1,"one\r\ntwo"\n', [("1", "one\r\ntwo")]),
         ('\ufeffb,"a"\r\n"x, y","say ""1"""', [('say "1"', "x, y")]),
         ("a,b\n\n1,x\n\n\n", [("1", "x")]),
         ("a,b\r1,x\r2,y\r", [("1", "x"), ("2", "y")]),
         (",A,B,,b 2\n0,1,x,,\n", [("1", "x")]),
+        ("a,b\n#1,x\n2,y\n", [("#1", "x"), ("2", "y")]),
         ("a,b\n", []),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("ending", ["csv", "csv.gz"])
 def test_csv_as_programs_write_it(tmp_path, read, content, rows, ending):
     packed = content.encode() if ending == "csv" else gzip.compress(content.encode())
