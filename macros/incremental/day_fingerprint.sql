@@ -14,7 +14,7 @@
 {% macro rows_checksum(prefix='') -%}
     concat_ws(
         ' ',
-        {{ checksum(raw_event_columns(prefix ~ 'raw_')) }},
+        {{ checksum(raw_event_columns(prefix ~ 'raw_') + ([prefix ~ 'repeat_order'] if keeps_one_of_repeats() else [])) }},
         -- What lies in the future today will not tomorrow.
         {{ as_text(
             'count(*) filter (where ' ~ is_in_future(prefix ~ 'occurred_at', prefix ~ 'raw_timestamp') ~ ')'

@@ -2,17 +2,16 @@
 {% macro check_events_source() %}
     {%- if execute -%}
         {%- set events_source = var('events_source') -%}
-        {%- set unknown = var('events_columns') | reject('in', raw_event_columns()) | list -%}
-        {%- if unknown -%}
-            {{ exceptions.raise_compiler_error(
-                'The var events_columns names ' ~ unknown | join(', ') ~ ', which is no column of an event.'
-                ~ ' It maps these names to those of the source: ' ~ raw_event_columns() | join(', ') ~ '.'
-            ) }}
-        {%- elif events_source == 'seed' -%}
-            {%- if target.type == 'duckdb' -%}
-                {%- do event_files(events_source, checked=true) -%}
+        {%- for setting in ('events_columns', 'required_columns') -%}
+            {%- set unknown = var(setting) | reject('in', raw_event_columns()) | list -%}
+            {%- if unknown -%}
+                {{ exceptions.raise_compiler_error(
+                    'The var ' ~ setting ~ ' names ' ~ unknown | join(', ') ~ ', which is no column of an event.'
+                    ~ ' These are: ' ~ raw_event_columns() | join(', ') ~ '.'
+                ) }}
             {%- endif -%}
-        {%- elif events_source is mapping -%}
+        {%- endfor -%}
+        {%- if is_table(events_source) -%}
             {#- Spark knows no databases. -#}
             {%- set needed = (['database'] if target.type == 'duckdb' else []) + ['schema', 'table'] -%}
             {%- set missing = needed | reject('in', events_source) | list -%}
@@ -29,23 +28,30 @@
                     ~ events_source.database ~ ', which the var events_source names.'
                 ) }}
             {%- endif -%}
-            {{ require_columns(relation, source_columns()) }}
-        {%- else -%}
-            {{ adapter.dispatch('check_event_files')(events_source) }}
         {%- endif -%}
+        {{ adapter.dispatch('check_source')() }}
     {%- endif -%}
 {% endmacro %}
 
-{% macro default__check_event_files(path) %}
+{% macro default__check_source() %}
 {% endmacro %}
 
-{% macro duckdb__check_event_files(path) %}
-    {%- do event_files(path, checked=true) -%}
+{% macro duckdb__check_source() %}
+    {%- do event_source(checked=true) -%}
 {% endmacro %}
 
-{#- Spark itself says when no file matches. Reading many footers takes long there, so only files with a
-    null are asked for their columns: read together, one that lacks a column has nulls there. -#}
-{% macro spark__check_event_files(path) %}
+{#- Spark itself says when no file matches. -#}
+{% macro spark__check_source() %}
+    {%- if var('events_source') is string and var('events_source') != 'seed' -%}
+        {{ check_event_files(var('events_source')) }}
+    {%- elif is_table(var('events_source')) -%}
+        {{ require_columns(raw_events(), source_columns()) }}
+    {%- endif -%}
+{% endmacro %}
+
+{#- Reading many footers takes long on Spark, so only files with a null are asked for their columns:
+    read together, one that lacks a column has nulls there. -#}
+{% macro check_event_files(path) %}
     {%- set files = read_files(path) -%}
     {{ require_file_columns(path, spark_columns(files)) }}
     {%- if file_format(path) == 'parquet' -%}
@@ -78,7 +84,8 @@
     {%- if missing -%}
         {{ exceptions.raise_compiler_error(
             'The events file ' ~ file ~ ' lacks the column(s) ' ~ missing | join(', ') ~ '. It has: '
-            ~ found | join(', ') ~ '. Add them, or say in the var events_columns what they are called there.'
+            ~ found | join(', ') ~ '. Add them, or say in the var events_columns what they are called there, or'
+            ~ ' `absent` if the platform has no such thing.'
         ) }}
     {%- endif -%}
 {% endmacro %}

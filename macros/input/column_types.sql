@@ -1,4 +1,5 @@
-{#- Kinds of the columns of a relation by name: `integer`, `float`, `double`, `decimal` or `timestamp`; all else,
+{#- Kinds of the columns of a relation by name: `integer`, `float`, `double`, `decimal`, `timestamp` or
+    `moment`, which has a zone; all else,
     text above all, has none. Empty for a relation that does not exist yet. -#}
 {% macro column_types(relation) %}
     {%- set kinds = {
@@ -6,7 +7,7 @@
         'bigint': 'integer', 'hugeint': 'integer', 'utinyint': 'integer', 'usmallint': 'integer',
         'uinteger': 'integer', 'ubigint': 'integer',
         'double': 'double', 'float': 'float', 'real': 'float', 'decimal': 'decimal',
-        'timestamp': 'timestamp', 'timestamp with time zone': 'timestamp',
+        'timestamp': 'timestamp', 'timestamp with time zone': 'moment',
         'timestamp_ntz': 'timestamp', 'timestamp_ns': 'timestamp', 'timestamp_ms': 'timestamp',
         'timestamp_s': 'timestamp',
     } -%}

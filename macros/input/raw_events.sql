@@ -1,27 +1,49 @@
-{#- What the var `events_source` names: the seed, a table of another database, or files. -#}
+{#- What the raw events are selected from, by the var `events_source`: the seed, a table of another
+    database, or what the project's reader of files and queries gives. -#}
 {% macro raw_events() %}
     {%- set events_source = var('events_source') -%}
     {%- if events_source == 'seed' -%}
         {{- return(ref('raw_compliance_events')) -}}
-    {%- elif events_source is mapping -%}
+    {%- elif is_table(events_source) -%}
         {%- do attach_database(events_source.database, 'ott_events_source') -%}
         {{- return(source('platform', 'compliance_events')) -}}
     {%- else -%}
-        {{- return(read_files(events_source)) -}}
+        {{- return(read_events()) -}}
     {%- endif -%}
 {% endmacro %}
 
-{#- Names that the columns of an event have in the source, in the order of `raw_event_columns`. -#}
-{% macro source_columns() %}
-    {%- set names = [] -%}
-    {%- for column in raw_event_columns() -%}
-        {%- do names.append(var('events_columns').get(column, column)) -%}
+{% macro is_table(events_source) %}
+    {{- return(events_source is mapping and 'sql' not in events_source) -}}
+{% endmacro %}
+
+{#- What each column of an event is in the source, by the vars `events_columns` and `events_preset`: a
+    name, `{sql: ...}`, or `absent`. -#}
+{% macro source_of_columns() %}
+    {%- set told = {} -%}
+    {%- do told.update(events_preset().get('columns', {})) -%}
+    {%- do told.update(var('events_columns')) -%}
+    {%- set sources = {} -%}
+    {%- for column in event_columns() -%}
+        {%- set source = told.get(column.name, column.get('source', column.name)) -%}
+        {%- do sources.update({column.name: 'absent' if source is none else source}) -%}
     {%- endfor -%}
-    {{- return(names) -}}
+    {{- return(sources) -}}
+{% endmacro %}
+
+{#- The names that columns have in the source, those of SQL and absent ones left out. -#}
+{% macro source_columns() %}
+    {{- return(source_of_columns().values() | select('string') | reject('equalto', 'absent') | list) -}}
 {% endmacro %}
 
 {% macro source_column(column) -%}
-    {{ quoted_name(var('events_columns').get(column, column)) }}
+    {%- set source = source_of_columns()[column] -%}
+    {%- if source is mapping -%}
+        {{ source.sql }}
+    {%- elif source == 'absent' -%}
+        cast(null as {{ dbt.type_string() }})
+    {%- else -%}
+        {{ quoted_name(source) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro quoted_name(name) -%}

@@ -5,16 +5,20 @@
 {% macro read_column(column, relation, types) -%}
     {%- set raw_value = relation ~ '.' ~ column.name -%}
     {%- set kind = types[column.name] -%}
-    {%- if column.kind in ('id', 'integer') -%}
+    {%- if column.get('type') == 'varchar' -%}
+        {{ read_identifier(raw_value) }}
+    {%- elif column.kind == 'id' -%}
+        {{ read_integer(raw_value, kind, largest_with_exponent=1e11) }}
+    {%- elif column.kind == 'integer' -%}
         {{ read_integer(raw_value, kind) }}
     {%- elif column.kind == 'number' -%}
         {{ read_number(raw_value, kind) }}
     {%- elif column.kind == 'timestamp' -%}
         {{ read_timestamp(raw_value, kind) }}
-    {%- elif column.letters == 'upper' -%}
-        {{ ascii_upper(read_text(raw_value)) }}
+    {%- elif column.kind == 'member' -%}
+        {{ fold_member(read_text(raw_value)) }}
     {%- else -%}
-        {{ ascii_lower(read_text(raw_value)) }}
+        {{ read_text(raw_value) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -26,26 +30,34 @@
     cast({{ column }} as {{ dbt.type_string() }})
 {%- endmacro %}
 
-{#- Capital and small letters of ASCII only: others have more than two forms (`s`, `S` and the long s),
-    so that a word would become another. Only text with other letters takes the slower way. -#}
-{% macro ascii_upper(text) -%}
-    {{ change_ascii_letters(text, 'upper', 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') }}
+{#- Ids are never changed: `0042` and `42` are two texts. -#}
+{% macro read_identifier(column) -%}
+    case when {{ read_text(column) }} is not null then {{ as_text(column) }} end
 {%- endmacro %}
 
-{% macro ascii_lower(text) -%}
-    {{ change_ascii_letters(text, 'lower', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') }}
-{%- endmacro %}
-
-{% macro change_ascii_letters(text, function, letters, changed) -%}
+{#- Members are the same in capital and small letters. Only text beyond ASCII takes the slower way: the
+    Turkish letters i, with and without dot, are one. -#}
+{% macro fold_member(text) -%}
     case
-        when bit_length({{ text }}) = 8 * length({{ text }}) then {{ function }}({{ text }})
-        else translate({{ text }}, '{{ letters }}', '{{ changed }}')
+        when bit_length({{ text }}) = 8 * length({{ text }}) then lower({{ text }})
+        else translate(lower({{ text }}), 'ı' || chr(775), 'i')
     end
 {%- endmacro %}
 
-{#- The pattern comes first: engines cast '1e3', '0x10' or '12.7' to integers, each its own way. What has
-    a decimal point was a float once, and floats tell whole numbers apart up to 2^53 only. -#}
-{% macro read_integer(column, kind=none) -%}
+{#- Text as a number is written by engines: without separators of thousands, with a decimal point. -#}
+{% macro number_text(column) -%}
+    {%- set form = var('events_format') if var('events_format') is mapping else {} -%}
+    {%- set number = {'text': strip_blanks(as_text(column))} -%}
+    {%- for written, meant in [(form.get('thousands'), ''), (form.get('decimal'), '.')] if written -%}
+        {%- do number.update({'text': "replace(" ~ number.text ~ ", '" ~ written ~ "', '" ~ meant ~ "')"}) -%}
+    {%- endfor -%}
+    {{ number.text }}
+{%- endmacro %}
+
+{#- The pattern comes first: engines cast '0x10' or '12.7' to integers, each its own way. What has a
+    decimal point or an exponent was a float once, and floats tell whole numbers apart up to 2^53
+    only; with an exponent, digits of larger ones may be lost by rounding for the eye. -#}
+{% macro read_integer(column, kind=none, largest_with_exponent=9007199254740992) -%}
     {%- if kind == 'integer' -%}
     {{ dbt.safe_cast(column, 'bigint') }}
     {%- elif kind == 'decimal' -%}
@@ -59,14 +71,18 @@
             then cast({{ column }} as bigint)
     end
     {%- else -%}
-    {%- set text = strip_blanks(as_text(column)) -%}
-    {%- set whole_part = dbt.split_part(text, "'.'", 1) -%}
+    {%- set text = number_text(column) -%}
+    {%- set number = dbt.safe_cast(text, 'double') -%}
     case
         when {{ matches_pattern(text, '[+-]?[0-9]+') }} then {{ dbt.safe_cast(text, 'bigint') }}
         when
-            {{ matches_pattern(text, '[+-]?[0-9]{1,16}[.]0*') }}
-            and abs({{ dbt.safe_cast(whole_part, 'bigint') }}) < 9007199254740992
-            then {{ dbt.safe_cast(whole_part, 'bigint') }}
+            {{ matches_pattern(text, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2})?') }}
+            and {{ number }} = floor({{ number }})
+            and abs({{ number }}) < case
+                when position('e' in lower({{ text }})) > 0 then {{ largest_with_exponent }}
+                else 9007199254740992
+            end
+            then cast({{ number }} as bigint)
     end
     {%- endif -%}
 {%- endmacro %}
@@ -76,38 +92,14 @@
     {%- if kind in ('integer', 'float', 'double', 'decimal') -%}
     cast({{ column }} as double)
     {%- else -%}
+    {%- set text = number_text(column) -%}
     case
         when
             {{ matches_pattern(
-                'lower(' ~ strip_blanks(as_text(column)) ~ ')',
+                'lower(' ~ text ~ ')',
                 '[+-]?(([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]{1,3})?|inf|infinity)|nan'
             ) }}
-            then {{ dbt.safe_cast(strip_blanks(as_text(column)), 'double') }}
-    end
-    {%- endif -%}
-{%- endmacro %}
-
-{#- A date alone is no moment, and engines read 24:00 and odd offsets each its own way. -#}
-{% macro read_timestamp(column, kind=none) -%}
-    {%- if kind == 'timestamp' -%}
-    {{ dbt.safe_cast(column, 'timestamp') }}
-    {%- else -%}
-    case
-        when
-            {{ matches_pattern(
-                strip_blanks(as_text(column)),
-                '[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
-                ~ '([.][0-9]{1,9})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?'
-            ) }}
-            then {{ to_utc_timestamp(strip_blanks(as_text(column))) }}
-        -- Postgres and DuckDB write offsets of whole hours like this.
-        when
-            {{ matches_pattern(
-                strip_blanks(as_text(column)),
-                '[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
-                ~ '([.][0-9]{1,9})?[+-](0[0-9]|1[0-4])'
-            ) }}
-            then {{ to_utc_timestamp(strip_blanks(as_text(column)) ~ " || ':00'") }}
+            then {{ dbt.safe_cast(text, 'double') }}
     end
     {%- endif -%}
 {%- endmacro %}

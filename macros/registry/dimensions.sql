@@ -5,7 +5,9 @@
     - `seed`: the reference data that has its members in a column of the same name; where there is none,
       `members` says how they are known, and `int_members` lists them;
     - `label`, for headings, `singular` and `plural`, for sentences;
-    - `is_tested`, unless told otherwise: whether its members are tested for differences. -#}
+    - `is_tested`, unless told otherwise: whether its members are tested for differences;
+    - `needs`: the columns of an event that it is made from, where these are not `columns`;
+    - `is_absent`: whether the platform has no such thing; then it has no members. -#}
 {% macro dimensions() %}
     {%- set dimensions = [
         {
@@ -54,12 +56,15 @@
         },
         {
             'dimension': 'risk_tier', 'columns': ['risk_tier'], 'seed': 'risk_tiers',
+            'needs': ['user_id'],
             'is_tested': false,
             'label': 'Risk tier', 'singular': 'risk tier', 'plural': 'risk tiers',
         },
     ] -%}
+    {%- set absent = event_columns() | selectattr('is_absent') | map(attribute='value') | list -%}
     {%- for dimension in dimensions -%}
         {%- do dimension.update({
+            'is_absent': dimension.get('needs', dimension.columns) | select('in', absent) | list | length > 0,
             'display_order': loop.index,
             'member_columns': dimension.columns | join(','),
             'members': dimension.get('members', 'seeds/' ~ dimension.get('seed') ~ '.csv'),
@@ -70,12 +75,22 @@
 {% endmacro %}
 
 {% macro tested_dimensions() %}
-    {{- return(dimensions() | selectattr('is_tested') | list) -}}
+    {{- return(dimensions() | selectattr('is_tested') | rejectattr('is_absent') | list) -}}
 {% endmacro %}
 
-{#- A member as text, from the columns that make it. -#}
+{#- A member as text, from the columns that make it; what is missing is `unknown`. -#}
 {% macro member_text(columns) -%}
     {%- for column in columns -%}
-        {{ " || ' / ' || " if not loop.first }}{{ as_text(column) }}
+        {{ " || ' / ' || " if not loop.first }}
+        {%- if may_be_missing(column) -%}
+            coalesce({{ as_text(column) }}, 'unknown')
+        {%- else -%}
+            {{ as_text(column) }}
+        {%- endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- Whether a value is missing that makes a member. Such a one is last, and never judged. -#}
+{% macro is_unknown_member(member) -%}
+    (' / ' || {{ member }} || ' / ' like '% / unknown / %')
 {%- endmacro %}

@@ -4,15 +4,17 @@
     - `kind`: `id`, `timestamp`, `member`, `integer` or `number`; it decides how a value is read, and
       which reasons speak against one that is missing or cannot be read;
     - `noun` and `unit`, for sentences;
-    - `is_required`, unless told otherwise: whether a row without a value is rejected. One of another
-      column counts as null; ids, the timestamp and what makes the members of dimensions cannot be;
-    - of a member, `seed`: the known ones, in a column of the same name, and `letters`: their case;
+    - `type`, of an id: that of its values, as the var `event_id_type` or `user_id_type` says;
+    - of a member, `seed`: the known ones, in a column of the same name;
+    - `is_required`, by the var `required_columns`: whether a row without a value is rejected;
+    - `is_absent`, by the var `events_columns`: whether the platform has no such thing;
     - `rules`: what else a value that was read must keep to. A rule has a `code`, the `condition` that
       breaks it (one of those in `breaks_rule`) with its `bounds`, a `sentence` and a `hint`. -#}
 {% macro event_columns() %}
-    {{- return([
+    {%- set columns = [
         {
             'name': 'event_id', 'value': 'event_id', 'kind': 'id', 'noun': 'event id',
+            'type': var('event_id_type'),
             'rules': [{
                 'code': 'conflicting', 'condition': 'conflicting',
                 'sentence': 'Rows with different content carry the same event id',
@@ -34,22 +36,25 @@
                 },
             ],
         },
-        {'name': 'user_id', 'value': 'user_id', 'kind': 'id', 'noun': 'user id'},
+        {
+            'name': 'user_id', 'value': 'user_id', 'kind': 'id', 'noun': 'user id',
+            'type': var('user_id_type'),
+        },
         {
             'name': 'region', 'value': 'region', 'kind': 'member', 'noun': 'region',
-            'seed': 'regions', 'letters': 'upper',
+            'seed': 'regions',
         },
         {
             'name': 'regulation', 'value': 'regulation', 'kind': 'member', 'noun': 'regulation',
-            'seed': 'regulations', 'letters': 'upper',
+            'seed': 'regulations',
         },
         {
             'name': 'event_type', 'value': 'event_type', 'kind': 'member', 'noun': 'event type',
-            'seed': 'event_types', 'letters': 'lower',
+            'seed': 'event_types',
         },
         {
             'name': 'status', 'value': 'status', 'kind': 'member', 'noun': 'status',
-            'seed': 'statuses', 'letters': 'lower',
+            'seed': 'statuses',
         },
         {
             'name': 'user_age', 'value': 'user_age', 'kind': 'integer', 'noun': 'age', 'unit': 'years',
@@ -83,9 +88,9 @@
             'noun': 'number of streams', 'unit': 'streams',
             'rules': [
                 {
-                    'code': 'below_one', 'condition': 'below', 'bounds': [1],
-                    'sentence': 'The number of streams is below one',
-                    'hint': 'Count the stream of the event itself',
+                    'code': 'negative', 'condition': 'below', 'bounds': [0],
+                    'sentence': 'The number of streams is below zero',
+                    'hint': 'Look whether another number stands in its column',
                 },
                 {
                     'code': 'too_many', 'condition': 'above',
@@ -97,9 +102,27 @@
         },
         {
             'name': 'data_shared', 'value': 'data_shared', 'kind': 'member',
-            'noun': 'data sharing level', 'seed': 'data_sharing_levels', 'letters': 'lower',
+            'noun': 'data sharing level', 'seed': 'data_sharing_levels',
         },
-    ]) -}}
+    ] -%}
+    {%- for column in columns -%}
+        {%- do column.update({
+            'is_required':
+                column.name in ['event_id', 'timestamp', 'status'] + var('required_columns'),
+            'is_absent': var('events_columns').get(column.name, column.name) in ('absent', none),
+        }) -%}
+    {%- endfor -%}
+    {{- return(columns) -}}
+{% endmacro %}
+
+{% macro column_named(name) %}
+    {{- return(event_columns() | selectattr('name', 'equalto', name) | first) -}}
+{% endmacro %}
+
+{#- Whether a column of an accepted event can be null, by its name there. -#}
+{% macro may_be_missing(value) %}
+    {%- set optional = event_columns() | rejectattr('is_required') | map(attribute='value') | list -%}
+    {{- return(value in optional) -}}
 {% endmacro %}
 
 {#- Their names, with something before each. -#}
@@ -118,4 +141,16 @@
         {%- do names.append(prefix ~ column.value) -%}
     {%- endfor -%}
     {{- return(names + [prefix ~ 'source_date'] + raw_event_columns(prefix ~ 'raw_')) -}}
+{% endmacro %}
+
+{#- What tells the content of a staged row from that of another: its values, and text that is none. -#}
+{% macro content_columns(prefix='') %}
+    {%- set columns = [prefix ~ 'source_date'] -%}
+    {%- for column in event_columns() -%}
+        {%- do columns.append(prefix ~ column.value) -%}
+        {%- do columns.append(
+            'case when ' ~ prefix ~ column.value ~ ' is null then ' ~ as_text(prefix ~ 'raw_' ~ column.name) ~ ' end'
+        ) -%}
+    {%- endfor -%}
+    {{- return(columns) -}}
 {% endmacro %}

@@ -4,3 +4,9 @@
         'is_violation', 'session_duration_minutes', 'concurrent_streams', 'user_age', 'event_hour'
     ]) -}}
 {% endmacro %}
+
+{#- Those of them that the platform itself sends, and that an event can be without. -#}
+{% macro sent_metrics() %}
+    {%- set sent = event_columns() | map(attribute='value') | list -%}
+    {{- return(event_metrics() | select('in', sent) | list) -}}
+{% endmacro %}

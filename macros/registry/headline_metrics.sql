@@ -103,8 +103,17 @@
         {'metric': 'exact_copies_dropped', 'section': 'input', 'display_order': 640,
          'kind': 'number', 'unit': 'rows',
          'description': 'Raw rows that repeat another row to the letter'},
+        {'metric': 'superseded_rows', 'section': 'input', 'display_order': 645,
+         'kind': 'number', 'unit': 'rows',
+         'description': 'Raw rows in whose place another row of the same event was kept'},
         {'metric': 'quarantined_share', 'section': 'input', 'display_order': 650,
          'kind': 'number', 'unit': 'fraction',
          'description': 'Quarantined rows of all raw rows'},
+        {'metric': 'ambiguous_local_times', 'section': 'input', 'display_order': 655,
+         'kind': 'number', 'unit': 'events',
+         'description': 'Accepted events in an hour that came twice, as clocks of events_time_zone went back'},
+        {'metric': 'missing_share_of_column', 'section': 'input', 'display_order': 660,
+         'kind': 'number of each column', 'unit': 'fraction',
+         'description': 'Accepted events without a value, of all; one metric a column that may be missing'},
     ]) -}}
 {% endmacro %}

@@ -18,6 +18,15 @@
     {{- return(reasons) -}}
 {% endmacro %}
 
+{#- The columns of an event that a rule speaks of; a text that may be missing has none. -#}
+{% macro judged_columns() %}
+    {%- set columns = [] -%}
+    {%- for column in event_columns() if rules_of(column) -%}
+        {%- do columns.append(column) -%}
+    {%- endfor -%}
+    {{- return(columns) -}}
+{% endmacro %}
+
 {% macro rules_of(column) %}
     {{- return(rules_of_kind(column) + column.get('rules', [])) -}}
 {% endmacro %}
@@ -30,35 +39,41 @@
 {% macro rules_of_kind(column) %}
     {%- set missing = {
         'code': 'missing', 'condition': 'missing', 'sentence': 'The ' ~ column.noun ~ ' is empty',
-        'hint': 'Fill it in',
+        'hint': 'Name the column that has it in the var events_columns, or take ' ~ column.name
+            ~ ' out of the var required_columns if it may be missing',
     } -%}
     {%- set others = {
         'id': [{
             'code': 'not_an_integer', 'condition': 'unreadable',
-            'sentence': 'The ' ~ column.noun ~ ' is no whole number of up to 64 bits in digits',
-            'hint': 'Write it in digits alone',
-        }],
+            'sentence': 'The ' ~ column.noun ~ ' is no whole number of up to 64 bits with all its digits',
+            'hint': 'Set the var ' ~ column.name ~ '_type to varchar, which keeps any text as it is; an id'
+                ~ ' such as 1.00001E+15 has lost digits, and must be exported anew',
+        }] if column.get('type') == 'bigint' else [],
         'timestamp': [{
             'code': 'unreadable', 'condition': 'unreadable',
-            'sentence': 'The ' ~ column.noun ~ ' is not a real moment written YYYY-MM-DD HH:MM:SS'
-                ~ ' (T as separator and fractions and Z or +HH:MM are read too)',
-            'hint': 'Write it like that, with an offset where it is not in UTC',
+            'sentence': 'The ' ~ column.noun ~ ' is no real moment in ISO 8601 (YYYY-MM-DD HH:MM:SS, with'
+                ~ ' an offset or Z or without) nor a count of seconds, milli- or microseconds since 1970',
+            'hint': 'Say how it is written in the var events_format, as in {timestampformat:'
+                ~ " '%d/%m/%Y %H:%M'}, or convert it in the var events_columns by {sql: ...}; a date"
+                ~ ' alone is no moment',
         }],
         'member': [{
             'code': 'unknown', 'condition': 'unknown',
             'sentence': 'The ' ~ column.noun ~ ' is not in seeds/' ~ column.seed ~ '.csv',
-            'hint': 'Mend it, or add it to the seed if it is right',
+            'hint': 'Add it to the seed if it is right; translate it in the var events_columns by {sql:'
+                ~ ' "case ' ~ column.name ~ " when 'x' then 'y' ... end" ~ '"} if it goes by another name',
         }],
         'integer': [{
             'code': 'not_an_integer', 'condition': 'unreadable',
-            'sentence': 'The ' ~ column.noun ~ ' is no whole number in digits',
-            'hint': 'Write it in digits alone',
+            'sentence': 'The ' ~ column.noun ~ ' is no whole number',
+            'hint': 'Convert it in the var events_columns by {sql: ...}',
         }],
         'number': [
             {
                 'code': 'not_a_number', 'condition': 'unreadable',
                 'sentence': 'The ' ~ column.noun ~ ' is no number in decimal notation',
-                'hint': 'Write it in digits with a decimal point',
+                    'hint': 'Say in the var events_format how it is written, as in {decimal: ",", thousands:'
+                    ~ ' "."}, or convert it in the var events_columns by {sql: ...}',
             },
             {
                 'code': 'not_finite', 'condition': 'infinite',
@@ -67,7 +82,7 @@
             },
         ],
     } -%}
-    {{- return(([missing] if column.get('is_required', true) else []) + others[column.kind]) -}}
+    {{- return(([missing] if column.is_required else []) + others[column.kind]) -}}
 {% endmacro %}
 
 {#- `0 to 120 years`, `100 streams`; none where a rule has no bound. -#}

@@ -12,6 +12,12 @@
     ) as entries ({{ columns | join(', ') }})
 {%- endmacro %}
 
+{% macro text_list(texts) -%}
+    {%- for entry in texts -%}
+        {{ literal(entry) }}{{ ', ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
 {% macro literal(value) -%}
     {%- if value is none -%}
         null

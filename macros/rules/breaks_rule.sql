@@ -9,10 +9,10 @@
         {{ value }} is null and {{ read_text(raw_value) }} is null
     {%- elif rule.condition == 'unreadable' -%}
         {{ value }} is null
-        {{- ' and ' ~ read_text(raw_value) ~ ' is not null' if not column.get('is_required', true) }}
+        {{- ' and ' ~ read_text(raw_value) ~ ' is not null' if not column.is_required }}
     {%- elif rule.condition == 'unknown' -%}
         {{ column.seed }}.{{ column.name }} is null
-        {{- ' and ' ~ value ~ ' is not null' if not column.get('is_required', true) }}
+        {{- ' and ' ~ value ~ ' is not null' if not column.is_required }}
     {%- elif rule.condition == 'conflicting' -%}
         events.versions > 1
     {%- elif rule.condition == 'future' -%}

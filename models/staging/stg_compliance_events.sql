@@ -7,9 +7,16 @@ with raw_events as (
 typed as (
     select
         {%- for column in event_columns() %}
-            {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
+            {%- if column.name == 'event_id' and identity_columns() %}
+                {{ made_identifier('raw_events', types) }} as event_id,
+            {%- else %}
+                {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
+            {%- endif %}
             raw_events.{{ column.name }} as raw_{{ column.name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
+        {%- if keeps_one_of_repeats() %},
+            raw_events.repeat_order
+        {%- endif %}
     from raw_events
 ),
 

@@ -85,9 +85,9 @@ class Plugin(BasePlugin):
     `attach_read_only(database, name)` attaches a database unless it is there already, and answers
     with what is wrong with it, or nothing.
 
-    `event_files(request)` takes JSON text with the `path` of files of events and the `columns` to
-    read of them, `checked` to read them all and count their rows first, and `is_seed` for the seed.
-    The answer is JSON text as well: the `query` to select from and `rows`, or a `problem`.
+    `event_source(request)` takes JSON text that names the source, as `source.read` does, and
+    `checked` to read all of its rows and count them first. The answer is JSON text as well: the
+    `query` to select from, `rows` and `notes`, or a `problem`.
 
     `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
     nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
@@ -133,6 +133,8 @@ class Plugin(BasePlugin):
         if os.environ.get("OTT_TEMP_LIMIT"):
             # DuckDB shows the limit that it was opened with, but keeps to its default.
             conn.execute(f"set max_temp_directory_size = '{os.environ['OTT_TEMP_LIMIT']}'")
+        # Where relative paths in the SQL of a user begin.
+        conn.execute(f"set file_search_path = {releases.text(str(ott.home))}")
 
         def attach_read_only(database: str, name: str) -> str:
             # Others are those of DuckDB, as of object stores.
@@ -155,20 +157,15 @@ class Plugin(BasePlugin):
 
         checked = {}
 
-        def event_files(request: str) -> str:
-            wanted = json.loads(request)
-            path, columns = wanted["path"], wanted["columns"]
-            key = str((path, columns))
+        def event_source(request: str) -> str:
+            key = json.loads(request)
+            is_checked = key.pop("checked")
+            key = json.dumps(key)
             try:
                 with conn.cursor() as cursor:
                     # Of one run, all models read what was found when it began.
-                    if wanted["checked"] or key not in checked:
-                        if wanted.get("is_seed"):
-                            checked[key] = {"rows": source.count_seed(str(PROJECT / path), columns)}
-                        else:
-                            files = source.EventFiles(cursor, path, columns)
-                            rows = files.count_rows(cursor) if wanted["checked"] else None
-                            checked[key] = {"query": files.query, "rows": rows}
+                    if is_checked or key not in checked:
+                        checked[key] = source.read(cursor, json.loads(key), is_checked)
             except source.SourceError as error:
                 return json.dumps({"problem": str(error)})
             return json.dumps(checked[key])
@@ -202,7 +199,9 @@ class Plugin(BasePlugin):
             "VARCHAR",
             side_effects=True,
         )
-        conn.create_function("event_files", event_files, ["VARCHAR"], "VARCHAR", side_effects=True)
+        conn.create_function(
+            "event_source", event_source, ["VARCHAR"], "VARCHAR", side_effects=True
+        )
         conn.create_function(
             "publish_release", publish_release, ["VARCHAR"], "VARCHAR", side_effects=True
         )

@@ -9,6 +9,7 @@ population_values as (
         {{ column }} as value,
         count(*) as copies
     from {{ population }}
+    where {{ column }} is not null
     group by {{ column }}
 ),
 
@@ -39,7 +40,7 @@ totals as (
 ),
 
 expected as (
-    select count(*) as expected_values from {{ population }}
+    select count({{ column }}) as expected_values from {{ population }}
 )
 
 select

@@ -9,7 +9,7 @@ select
 from {{ ref('fct_compliance_events') }} as events
 where
     {%- for column in event_columns() %}
-        {{ 'events.' ~ column.value ~ ' is null or' if column.get('is_required', true) }}
+        {{ 'events.' ~ column.value ~ ' is null or' if column.is_required }}
         {%- for rule in column.get('rules', []) if rule.bounds %}
             {{ lies_beyond('events.' ~ column.value, rule) }} or
         {%- endfor %}

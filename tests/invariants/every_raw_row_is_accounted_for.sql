@@ -20,6 +20,7 @@ select
     accepted.accepted_rows,
     quarantined.quarantined_rows,
     account.exact_copies_dropped,
+    account.superseded_rows,
     account.accepted_rows as accepted_rows_in_account,
     account.quarantined_rows as quarantined_rows_in_account
 from raw_rows
@@ -29,7 +30,8 @@ cross join account
 where
     not coalesce(
         raw_rows.raw_rows
-        = accepted.accepted_rows + quarantined.quarantined_rows + account.exact_copies_dropped
+        = accepted.accepted_rows + quarantined.quarantined_rows
+        + account.exact_copies_dropped + account.superseded_rows
         and raw_rows.raw_rows = account.raw_rows
         and accepted.accepted_rows = account.accepted_rows
         and quarantined.quarantined_rows = account.quarantined_rows,

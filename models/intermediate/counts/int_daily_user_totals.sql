@@ -16,18 +16,21 @@ events as (
 totals as (
     select
         user_id,
-        min(event_id) as first_event_id,
-        min_by(user_age, event_id) as user_age,
+        min(case when user_age is not null then event_id end) as first_event_id,
+        min_by(user_age, case when user_age is not null then event_id end) as user_age,
         count(*) as events,
         count(*) filter (where is_violation) as violation_events,
         count(*) filter (where status = 'warning') as warning_events,
         sum(session_duration_minutes) as session_duration_minutes,
+        count(session_duration_minutes) as events_with_duration,
         -- A double, as no integer holds the sum of the largest ones.
         sum(cast(concurrent_streams as double)) as concurrent_streams,
+        count(concurrent_streams) as events_with_streams,
         min(occurred_at) as first_event_at,
         max(occurred_at) as last_event_at,
         event_date
     from events
+    where user_id is not null
     group by user_id, event_date
 ),
 
@@ -40,7 +43,9 @@ fingerprinted as (
         totals.violation_events,
         totals.warning_events,
         totals.session_duration_minutes,
+        totals.events_with_duration,
         totals.concurrent_streams,
+        totals.events_with_streams,
         totals.first_event_at,
         totals.last_event_at,
         {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,

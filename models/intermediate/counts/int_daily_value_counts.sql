@@ -15,8 +15,12 @@ counts as (
             '{{ metric }}' as metric,
             cast({{ metric }} as double) as metric_value,
             count(*) as events,
+            {%- for other in sent_metrics() %}
+            count({{ other }}) as with_{{ other }},
+            {%- endfor %}
             event_date
         from ({{ events_of_days() }}) as events
+        where {{ metric }} is not null
         group by cast({{ metric }} as double), event_date
 
         {% if not loop.last %}union all{% endif %}
@@ -28,6 +32,9 @@ fingerprinted as (
         counts.metric,
         counts.metric_value,
         counts.events,
+        {%- for other in sent_metrics() %}
+        counts.with_{{ other }},
+        {%- endfor %}
         {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         counts.event_date
     from counts

@@ -10,21 +10,21 @@ days as (
 observed_streams as (
     select cast(member as bigint) as concurrent_streams
     from {{ ref('int_member_counts') }}
-    where dimension = 'concurrent_streams'
+    where dimension = 'concurrent_streams' and member <> 'unknown'
 ),
 
 members as (
-    {%- for dimension in dimensions() if dimension.seed %}
+    {%- for dimension in dimensions() if dimension.seed and not dimension.is_absent %}
         select
             '{{ dimension.dimension }}' as dimension,
-            {{ member_text(dimension.columns) }} as member,
+            {{ dimension.columns[0] }} as member,
             display_order
         from {{ ref(dimension.seed) }}
         union all
     {%- endfor %}
     select
         'region_and_regulation' as dimension,
-        {{ member_text(['regions.region', 'regulations.regulation']) }} as member,
+        regions.region || ' / ' || regulations.regulation as member,
         row_number() over (
             order by regions.display_order, regulations.display_order
         ) as display_order
@@ -56,6 +56,7 @@ typed as (
         member,
         cast(display_order as integer) as display_order
     from members
+    where dimension in ({{ text_list(dimensions() | rejectattr('is_absent') | map(attribute='dimension')) }})
 )
 
 select * from typed

@@ -6,6 +6,9 @@ counts as (
     select
         metric,
         metric_value,
+        {%- for other in sent_metrics() %}
+        cast(sum(with_{{ other }}) as bigint) as with_{{ other }},
+        {%- endfor %}
         cast(sum(events) as bigint) as events
     from daily_counts
     group by metric, metric_value
@@ -16,6 +19,9 @@ ranked as (
         metric,
         metric_value,
         events,
+        {%- for other in sent_metrics() %}
+        with_{{ other }},
+        {%- endfor %}
         sum(events) over (
             partition by metric order by metric_value
             rows between unbounded preceding and current row
@@ -28,6 +34,9 @@ select
     metric,
     metric_value,
     events,
+    {%- for other in sent_metrics() %}
+    with_{{ other }},
+    {%- endfor %}
     cast(events_up_to_value as bigint) as events_up_to_value,
     cast(events_of_metric as bigint) as events_of_metric
 from ranked

@@ -20,6 +20,7 @@ dimension_totals as (
         on
             member_counts.dimension = member_users.dimension
             and member_counts.member = member_users.member
+    where not {{ is_unknown_member('member_counts.member') }}
     group by member_counts.dimension
 ),
 

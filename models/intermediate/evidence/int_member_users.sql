@@ -5,6 +5,7 @@
     'region_and_regulation': 'user_places',
     'event_date': ref('int_daily_user_totals'),
 } %}
+{% set has_lone_events = may_be_missing('user_id') %}
 
 -- Events are named in each dimension that is not counted by user elsewhere, because engines would
 -- keep a shared CTE of all in memory.
@@ -18,8 +19,18 @@ user_places as (
         count(*) as events,
         count(*) filter (where is_violation) as violation_events
     from {{ ref('int_accepted_events') }}
+    where user_id is not null
     group by user_id, region, regulation
 ),
+
+{%- if has_lone_events %}
+
+    -- Of an event without a user nobody knows which others it belongs to: it stands for itself.
+    lone_events as (
+        select * from {{ ref('int_accepted_events') }}
+        where user_id is null
+    ),
+{%- endif %}
 
 {%- for dimension in tested_dimensions() %}
     {%- set columns = dimension.columns | join(', ') %}
@@ -36,14 +47,30 @@ user_places as (
                 cast(count(*) as double) as events,
                 cast(count(*) filter (where is_violation) as double) as violation_events
             {%- endif %}
+            {%- if has_lone_events %},
+                cast(null as {{ column_named('event_id').type }}) as lone_event_id
+            {%- endif %}
         from {{ counted or ref('int_accepted_events') }}
+        where user_id is not null
         group by user_id, {{ columns }}
+        {%- if has_lone_events %}
+
+            union all
+
+            select
+                user_id,
+                {{ columns }},
+                cast(1 as double) as events,
+                cast(case when is_violation then 1 else 0 end as double) as violation_events,
+                event_id as lone_event_id
+            from lone_events
+        {%- endif %}
     ),
 
     {{ dimension.dimension }}_members as (
         select
             {{ columns }},
-            count(*) as users,
+            count(user_id) as users,
             sum(violation_events) / sum(events) as violation_rate,
             {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
                 as variance
@@ -64,7 +91,8 @@ members as (
     {%- endfor %}
 ),
 
--- How far a user's violations lie from those that the rates of the members would give.
+-- How far a user's violations lie from those that the rates of the members would give. Events of an
+-- unknown member take no part.
 residuals as (
     {%- for dimension in tested_dimensions() %}
         select
@@ -77,7 +105,7 @@ residuals as (
                 {%- for column in dimension.columns %}
                     {{ 'and ' if not loop.first }}users.{{ column }} = members.{{ column }}
                 {%- endfor %}
-        group by users.user_id
+        group by users.user_id{{ ', users.lone_event_id' if has_lone_events }}
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
@@ -98,7 +126,7 @@ measured as (
         members.variance,
         overall.variance as dimension_variance
     from members
-    inner join overall on members.dimension = overall.dimension
+    left join overall on members.dimension = overall.dimension
 )
 
 select * from measured

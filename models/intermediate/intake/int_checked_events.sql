@@ -5,7 +5,8 @@
     partition_by=['source_date'] if target.type == 'spark' else none
 ) }}
 
-{% set reason_columns = raw_event_columns('reasons.') | join('_reason, ') ~ '_reason' %}
+{% set reason_columns = judged_columns() | map(attribute='name') | join('_reason, reasons.') %}
+{% set reason_columns = 'reasons.' ~ reason_columns ~ '_reason' %}
 
 with days as (
     {{ missing_days(ref('int_source_days')) }}
@@ -47,7 +48,8 @@ distinct_events as (
     select
         {{ staged_event_columns('events.') | join(',\n        ') }},
         1 as copies,
-        1 as versions
+        1 as versions,
+        0 as superseded
     from {{ ref('stg_compliance_events') }} as events
     left join repeated_ids on events.event_id = repeated_ids.event_id
     where repeated_ids.event_id is null
@@ -55,7 +57,8 @@ distinct_events as (
     select
         {{ staged_event_columns() | join(',\n        ') }},
         copies,
-        versions
+        versions,
+        superseded
     from repeated_events
 ),
 
@@ -63,19 +66,22 @@ distinct_events as (
 reasons as (
     select
         events.*,
-        {%- for column in event_columns() %}
+        {%- for column in judged_columns() %}
             case
                 {%- for rule in rules_of(column) %}
                     when {{ breaks_rule(column, rule) }} then '{{ reason_code(column, rule) }}'
                 {%- endfor %}
             end as {{ column.name }}_reason,
         {%- endfor %}
+        {%- for column in event_columns() if column.kind == 'member' %}
+            {{ column.seed }}.{{ column.name }} as known_{{ column.name }},
+        {%- endfor %}
         read_days.fingerprint
     from distinct_events as events
     inner join read_days on events.source_date = read_days.source_date
     {%- for column in event_columns() if column.kind == 'member' %}
         left join {{ ref(column.seed) }} as {{ column.seed }}
-            on events.{{ column.name }} = {{ column.seed }}.{{ column.name }}
+            on events.{{ column.name }} = {{ fold_member(column.seed ~ '.' ~ column.name) }}
     {%- endfor %}
 ),
 
@@ -94,7 +100,11 @@ checked as (
 stored as (
     select
         {%- for column in event_columns() %}
+            {%- if column.kind == 'member' %}
+            coalesce(known_{{ column.name }}, {{ column.value }}) as {{ column.value }},
+            {%- else %}
             {{ column.value }},
+            {%- endif %}
             case
                 when rejection_reasons is not null
                     then nullif({{ as_text('raw_' ~ column.name) }}, {{ as_text(column.value) }})
@@ -102,6 +112,7 @@ stored as (
         {%- endfor %}
         rejection_reasons,
         cast(copies as bigint) as copies,
+        cast(superseded as bigint) as superseded,
         fingerprint,
         source_date
     from checked

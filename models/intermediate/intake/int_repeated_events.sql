@@ -7,19 +7,49 @@ with repeated_ids as (
     having count(*) > 1
 ),
 
-distinct_rows as (
+repeated_rows as (
     select
         {{ staged_event_columns('events.') | join(',\n        ') }},
-        count(*) as copies
+        {%- if keeps_one_of_repeats() %}
+            rank() over (
+                partition by events.event_id
+                order by events.repeat_order {{ 'desc' if var('repeated_events').keep == 'latest' }} nulls last
+            ) as place,
+            count(*) over (partition by events.event_id) as event_rows
+        {%- else %}
+            1 as place,
+            0 as event_rows
+        {%- endif %}
     from {{ ref('stg_compliance_events') }} as events
     inner join repeated_ids on events.event_id = repeated_ids.event_id
-    group by {{ staged_event_columns('events.') | join(', ') }}
+),
+
+-- Values are compared, not how they are written.
+distinct_rows as (
+    select
+        {%- for column in event_columns() %}
+            {{ column.value }},
+            min(raw_{{ column.name }}) as raw_{{ column.name }},
+        {%- endfor %}
+        source_date,
+        count(*) as copies,
+        max(event_rows) as event_rows
+    from repeated_rows
+    where place = 1
+    group by {{ content_columns() | join(', ') }}
 ),
 
 repeated as (
     select
-        *,
-        count(*) over (partition by event_id) as versions
+        {{ staged_event_columns() | join(',\n        ') }},
+        copies,
+        count(*) over (partition by event_id) as versions,
+        -- Rows that this one, or one of its versions, is kept in place of.
+        case
+            when event_rows > 0 and row_number() over (partition by event_id order by copies) = 1
+                then event_rows - sum(copies) over (partition by event_id)
+            else 0
+        end as superseded
     from distinct_rows
 )
 

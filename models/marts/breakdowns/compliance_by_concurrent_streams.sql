@@ -5,7 +5,7 @@ with members as (
 
 breakdown as (
     select
-        cast(members.member as bigint) as concurrent_streams,
+        {{ dbt.safe_cast('members.member', 'bigint') }} as concurrent_streams,
         {{ breakdown_columns('members') }}
     from members
 )

@@ -1,6 +1,7 @@
 {% set confidence_z = confidence_z() %}
+{% set has_lone_events = may_be_missing('user_id') and not column_named('user_id').is_absent %}
 
-with members as (
+with known_members as (
     select * from {{ ref('int_members') }}
 ),
 
@@ -37,6 +38,24 @@ tier_counts as (
     group by risk_tier
 ),
 
+{%- if has_lone_events %}
+
+    -- Events without a user are in no tier.
+    lone_counts as (
+        select
+            'risk_tier' as dimension,
+            'unknown' as member,
+            cast(count(*) as bigint) as events,
+            cast(count(*) filter (where status = 'compliant') as bigint) as compliant_events,
+            cast(count(*) filter (where status = 'warning') as bigint) as warning_events,
+            cast(count(*) filter (where status = 'violation') as bigint) as violation_events,
+            0 as users
+        from {{ ref('int_accepted_events') }}
+        where user_id is null
+        having count(*) > 0
+    ),
+{%- endif %}
+
 counts as (
     select
         dimension,
@@ -51,6 +70,40 @@ counts as (
     union all
 
     select * from tier_counts
+    {%- if has_lone_events %}
+
+        union all
+
+        select * from lone_counts
+    {%- endif %}
+),
+
+-- What is missing comes last, where there is such.
+members as (
+    select
+        dimension,
+        member,
+        display_order
+    from known_members
+
+    union all
+
+    select
+        counts.dimension,
+        counts.member,
+        cast(coalesce(last_members.display_order, 0) + row_number() over (
+            partition by counts.dimension order by counts.member
+        ) as integer) as display_order
+    from counts
+    left join (
+        select
+            dimension,
+            max(display_order) as display_order
+        from known_members
+        group by dimension
+    ) as last_members
+        on counts.dimension = last_members.dimension
+    where {{ is_unknown_member('counts.member') }}
 ),
 
 -- Zero where a member has no events, and no rate there.
@@ -79,7 +132,8 @@ measures as (
         tests.p_adjusted,
         case
             -- Tiers are made from the very violations that a test would compare.
-            when members.dimension = 'risk_tier' then cast(null as {{ dbt.type_string() }})
+            when members.dimension = 'risk_tier' or {{ is_unknown_member('members.member') }}
+                then cast(null as {{ dbt.type_string() }})
             -- The data begins or ends inside such a day.
             when days.is_partial_day then 'too_few'
             else coalesce(tests.verdict, 'too_few')

@@ -1,9 +1,13 @@
 with regions as (
-    select * from {{ ref('regions') }}
+    select region from {{ ref('regions') }}
+    union
+    select 'unknown' as region
 ),
 
 regulations as (
-    select * from {{ ref('regulations') }}
+    select regulation from {{ ref('regulations') }}
+    union
+    select 'unknown' as regulation
 ),
 
 members as (
@@ -19,7 +23,7 @@ breakdown as (
     from regions
     cross join regulations
     inner join members
-        on members.member = {{ member_text(['regions.region', 'regulations.regulation']) }}
+        on members.member = regions.region || ' / ' || regulations.regulation
 )
 
 select * from breakdown

@@ -1,5 +1,6 @@
 with users as (
     select * from {{ ref('dim_users') }}
+    where user_age is not null
 ),
 
 {{ histogram_ctes('users', 'user_age', bins=var('user_age_bins')) }}

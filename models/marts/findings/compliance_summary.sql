@@ -14,14 +14,25 @@ value_counts as (
 
 by_region as (
     select * from {{ ref('compliance_by_region') }}
+    where region <> 'unknown'
 ),
 
 by_regulation as (
     select * from {{ ref('compliance_by_regulation') }}
+    where regulation <> 'unknown'
 ),
 
 by_event_type as (
     select * from {{ ref('compliance_by_event_type') }}
+    where event_type <> 'unknown'
+),
+
+by_member as (
+    select * from {{ ref('compliance_by_member') }}
+),
+
+days as (
+    select * from {{ ref('int_days') }}
 ),
 
 by_hour as (
@@ -30,6 +41,7 @@ by_hour as (
 
 by_data_sharing as (
     select * from {{ ref('compliance_by_data_sharing') }}
+    where data_shared <> 'unknown'
 ),
 
 by_user_risk_tier as (
@@ -42,15 +54,41 @@ input_rows as (
 
 totals as (
     select
-        cast(coalesce(sum(events), 0) as bigint) as total_events,
-        count(*) as unique_users,
-        {{ as_text('cast(min(first_event_at) as date)') }} as first_event_date,
-        {{ as_text('cast(max(last_event_at) as date)') }} as last_event_date,
-        cast(coalesce(sum(events - warning_events - violation_events), 0) as bigint)
-            as compliant_events,
-        cast(coalesce(sum(warning_events), 0) as bigint) as warning_events,
-        cast(coalesce(sum(violation_events), 0) as bigint) as violation_events
-    from users
+        cast(sum(events) as bigint) as total_events,
+        (select count(*) from users) as unique_users,
+        (select {{ as_text('min(event_date)') }} from days) as first_event_date,
+        (select {{ as_text('max(event_date)') }} from days) as last_event_date,
+        cast(sum(compliant_events) as bigint) as compliant_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        cast(sum(violation_events) as bigint) as violation_events
+    from by_hour
+),
+
+-- Of each column that may be missing, the events that have it.
+present_values as (
+    {%- for column in event_columns() if not column.is_required %}
+        select
+            '{{ column.name }}' as column_name,
+            {%- if column.kind == 'id' %}
+                (select sum(events) from users) as events
+            {%- elif column.kind == 'member' %}
+                (
+                    select sum(events) from by_member
+                    where dimension = '{{ column.name }}' and member <> 'unknown'
+                ) as events
+            {%- else %}
+                (
+                    select sum(events) from value_counts
+                    where metric = '{{ column.name }}'
+                ) as events
+            {%- endif %}
+        {{ 'union all' if not loop.last }}
+    {%- else %}
+        select
+            cast(null as {{ dbt.type_string() }}) as column_name,
+            cast(null as bigint) as events
+        where false
+    {%- endfor %}
 ),
 
 average_session as (
@@ -170,7 +208,7 @@ summary as (
         metrics.description
     from metrics
     cross join figures
-    where metrics.metric <> 'violation_rate_of_region'
+    where metrics.metric not in ('violation_rate_of_region', 'missing_share_of_column')
 
     union all
 
@@ -185,6 +223,24 @@ summary as (
     from metrics
     cross join by_region
     where metrics.metric = 'violation_rate_of_region'
+
+    union all
+
+    select
+        metrics.section,
+        'missing_' || present_values.column_name || '_share' as metric,
+        cast(
+            metrics.display_order + row_number() over (order by present_values.column_name)
+            as integer
+        ) as display_order,
+        1 - {{ ratio('coalesce(present_values.events, 0)', 'totals.total_events') }} as value_number,
+        cast(null as {{ dbt.type_string() }}) as value_text,
+        metrics.unit,
+        metrics.description
+    from metrics
+    cross join present_values
+    cross join totals
+    where metrics.metric = 'missing_share_of_column'
 )
 
 select * from summary

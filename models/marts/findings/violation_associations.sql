@@ -1,5 +1,7 @@
+-- What is missing is no member to compare.
 with member_counts as (
     select * from {{ ref('int_member_counts') }}
+    where not {{ is_unknown_member('member') }}
 ),
 
 design_effects as (

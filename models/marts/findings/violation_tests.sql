@@ -5,8 +5,10 @@
     1 - var('alpha') / (tested_dimensions() | length),
 ]) %}
 
+-- What is missing is no member to compare.
 with member_counts as (
     select * from {{ ref('int_member_counts') }}
+    where not {{ is_unknown_member('member') }}
 ),
 
 associations as (

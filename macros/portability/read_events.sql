@@ -1,10 +1,19 @@
-{% macro read_files(path) %}
-    {{- return(adapter.dispatch('read_files')(path)) -}}
+{#- What events of files or of a query are selected from. -#}
+{% macro read_events() %}
+    {{- return(adapter.dispatch('read_events')()) -}}
 {% endmacro %}
 
 {#- CSV and JSON are read as text, so that one odd value cannot stop a build; Parquet has types. -#}
-{% macro duckdb__read_files(path) %}
-    {{- return(event_files(path).query if execute else '') -}}
+{% macro duckdb__read_events() %}
+    {{- return(event_source().query if execute else '') -}}
+{% endmacro %}
+
+{% macro spark__read_events() %}
+    {%- set events_source = var('events_source') -%}
+    {%- if events_source is mapping -%}
+        {{- return('(' ~ events_source.sql ~ ')') -}}
+    {%- endif -%}
+    {{- return(read_files(events_source)) -}}
 {% endmacro %}
 
 {#- Every machine of the cluster reads the files by itself, so the path must be good on all of them.
@@ -13,7 +22,7 @@
     each file with the columns (enforceSchema) and each row with their number (FAILFAST), also where
     a query needs some of them only (columnPruning), and stops. A row ends with its line (multiLine):
     else an open quote in the last column swallows all rows below. -#}
-{% macro spark__read_files(path) %}
+{% macro read_files(path) %}
     {%- set options = {
         'parquet': "mergeSchema = 'true'",
         'csv': "header = 'true', quote = '\"', escape = '\"', enforceSchema = 'false', mode = 'FAILFAST',"
@@ -30,18 +39,20 @@
     {{- return(format ~ '.' ~ adapter.quote(path) ~ ' with (' ~ options[format] ~ ')') -}}
 {% endmacro %}
 
-{#- `parquet`, `csv` or `json`, by the ending of a path; compressed files end in .gz or .zst, too. -#}
+{#- `parquet`, `csv` or `json`, by the var `events_format` or the ending of a path; compressed files end in
+    .gz or .zst, too. -#}
 {% macro file_format(path) %}
     {%- set ending = (path | string).lower().removesuffix('.gz').removesuffix('.zst').rsplit('.', 1)[-1] -%}
     {%- set formats = {
         'parquet': 'parquet', 'csv': 'csv', 'json': 'json', 'jsonl': 'json', 'ndjson': 'json'
     } -%}
-    {%- if ending not in formats -%}
+    {%- set form = var('events_format') -%}
+    {%- set told = form if form is string else form.get('type') -%}
+    {%- if not told and ending not in formats or path is not string -%}
         {{ exceptions.raise_compiler_error(
-            "The var events_source is '" ~ path ~ "'. It must be `seed`, a path or glob of files that end in .parquet, .csv,"
-            ~ ' .json, .jsonl or .ndjson (data/events/*.parquet), or a mapping with database, schema and'
-            ~ ' table.'
+            "The var events_source is '" ~ path ~ "'. On Spark it must be `seed`, one path or glob of files that end in"
+            ~ ' .parquet or .csv (data/events/*.parquet), or a mapping with sql, or with schema and table.'
         ) }}
     {%- endif -%}
-    {{- return(formats[ending]) -}}
+    {{- return(told or formats[ending]) -}}
 {% endmacro %}
