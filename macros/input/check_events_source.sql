@@ -11,6 +11,18 @@
                 ) }}
             {%- endif -%}
         {%- endfor -%}
+        {%- set own_columns = event_columns() | rejectattr('kind', 'equalto', 'attribute') | list -%}
+        {%- set taken = own_columns | map(attribute='name') | list + own_columns | map(attribute='value') | list
+            + dimensions() | rejectattr('is_further') | map(attribute='dimension') | list
+            + ['source_date', 'fingerprint', 'copies', 'versions', 'superseded', 'is_violation'] -%}
+        {%- for name in var('events_dimensions')
+            if not modules.re.fullmatch('[a-z][a-z0-9_]*', name) or name in taken -%}
+            {{ exceptions.raise_compiler_error(
+                'The var events_dimensions names ' ~ name ~ '. A name has small letters, digits and underscores,'
+                ~ ' and is not that of a column of an event: call it ' ~ name | lower ~ '_of_platform, for'
+                ~ ' example.'
+            ) }}
+        {%- endfor -%}
         {%- if is_table(events_source) -%}
             {#- Spark knows no databases. -#}
             {%- set needed = (['database'] if target.type == 'duckdb' else []) + ['schema', 'table'] -%}

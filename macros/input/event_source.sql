@@ -22,7 +22,7 @@
     {%- if events_source == 'seed' -%}
         {%- do request.update({
             'seed': own_node('raw_compliance_events').original_file_path,
-            'names': raw_event_columns() if not var('events_columns') else source_columns(),
+            'names': source_columns(),
         }) -%}
     {%- elif is_table(events_source) -%}
         {%- do request.update({

@@ -7,6 +7,7 @@
     - `label`, for headings, `singular` and `plural`, for sentences;
     - `is_tested`, unless told otherwise: whether its members are tested for differences;
     - `needs`: the columns of an event that it is made from, where these are not `columns`;
+    - `is_further`: whether it is one of the var `events_dimensions`;
     - `is_absent`: whether the platform has no such thing; then it has no members. -#}
 {% macro dimensions() %}
     {%- set dimensions = [
@@ -61,6 +62,14 @@
             'label': 'Risk tier', 'singular': 'risk tier', 'plural': 'risk tiers',
         },
     ] -%}
+    {%- for name in var('events_dimensions') -%}
+        {%- set words = name | replace('_', ' ') -%}
+        {%- do dimensions.append({
+            'dimension': name, 'columns': [name], 'counted_with': name, 'is_further': true,
+            'members': 'as they occur; the rarest together as other',
+            'label': words | capitalize, 'singular': words, 'plural': 'values of ' ~ words,
+        }) -%}
+    {%- endfor -%}
     {%- set absent = event_columns() | selectattr('is_absent') | map(attribute='value') | list -%}
     {%- for dimension in dimensions -%}
         {%- do dimension.update({
@@ -69,6 +78,7 @@
             'member_columns': dimension.columns | join(','),
             'members': dimension.get('members', 'seeds/' ~ dimension.get('seed') ~ '.csv'),
             'is_tested': dimension.get('is_tested', true),
+            'is_further': dimension.get('is_further', false),
         }) -%}
     {%- endfor -%}
     {{- return(dimensions) -}}
@@ -76,6 +86,16 @@
 
 {% macro tested_dimensions() %}
     {{- return(dimensions() | selectattr('is_tested') | rejectattr('is_absent') | list) -}}
+{% endmacro %}
+
+{#- Those of the var `events_dimensions`: a family of tests of their own. -#}
+{% macro further_dimensions() %}
+    {{- return(tested_dimensions() | selectattr('is_further') | list) -}}
+{% endmacro %}
+
+{#- How many tests of dimensions are adjusted together, without the further ones. -#}
+{% macro tests_of_dimensions() %}
+    {{- return(tested_dimensions() | rejectattr('is_further') | list | length) -}}
 {% endmacro %}
 
 {#- A member as text, from the columns that make it; what is missing is `unknown`. -#}

@@ -1,7 +1,7 @@
 {#- The columns of an event as the platform sends it, in the order of the file, which is also that of
-    the reasons for rejection. Of each:
+    the reasons for rejection; then those of the var `events_dimensions`, any text. Of each:
     - `value`: the name of what was read from it;
-    - `kind`: `id`, `timestamp`, `member`, `integer` or `number`; it decides how a value is read, and
+    - `kind`: `id`, `timestamp`, `member`, `integer`, `number` or `attribute`; it decides how a value is read, and
       which reasons speak against one that is missing or cannot be read;
     - `noun` and `unit`, for sentences;
     - `type`, of an id: that of its values, as the var `event_id_type` or `user_id_type` says;
@@ -105,6 +105,11 @@
             'noun': 'data sharing level', 'seed': 'data_sharing_levels',
         },
     ] -%}
+    {%- for name, source in var('events_dimensions').items() -%}
+        {%- do columns.append({
+            'name': name, 'value': name, 'kind': 'attribute', 'noun': name, 'source': source,
+        }) -%}
+    {%- endfor -%}
     {%- for column in columns -%}
         {%- do column.update({
             'is_required':

@@ -6,7 +6,8 @@
     ) -}}
 {% endmacro %}
 
-{#- Tens, between which the findings of one topic have room. -#}
+{#- Tens, those of dimensions first, between which the findings of one topic have room. -#}
 {% macro order_of_topic(topic) -%}
-    {{ 10 * (finding_topics().index(topic) + 1) }}
+    {%- set others = finding_topics() | reject('in', dimensions() | map(attribute='dimension') | list) | list -%}
+    {{ 10 * (dimensions() | length + others.index(topic) + 1) }}
 {%- endmacro %}

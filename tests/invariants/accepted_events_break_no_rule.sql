@@ -1,6 +1,6 @@
 -- Whether members are known, other tests tell.
 select
-    {%- for column in event_columns() %}
+    {%- for column in event_columns() if column.kind != 'attribute' %}
         events.{{ column.value }},
     {%- endfor %}
     events.is_violation,

@@ -2,20 +2,28 @@ with daily_counts as (
     select * from {{ ref('int_daily_member_counts') }}
 ),
 
+further_members as (
+    select * from {{ ref('int_further_members') }}
+),
+
 users as (
     select * from {{ ref('int_member_users') }}
 ),
 
 counts as (
     select
-        dimension,
-        member,
-        cast(sum(events) as bigint) as events,
-        cast(sum(compliant_events) as bigint) as compliant_events,
-        cast(sum(warning_events) as bigint) as warning_events,
-        cast(sum(violation_events) as bigint) as violation_events
+        daily_counts.dimension,
+        coalesce(further_members.member, daily_counts.member) as member,
+        cast(sum(daily_counts.events) as bigint) as events,
+        cast(sum(daily_counts.compliant_events) as bigint) as compliant_events,
+        cast(sum(daily_counts.warning_events) as bigint) as warning_events,
+        cast(sum(daily_counts.violation_events) as bigint) as violation_events
     from daily_counts
-    group by dimension, member
+    left join further_members
+        on
+            daily_counts.dimension = further_members.dimension
+            and daily_counts.member = further_members.value
+    group by daily_counts.dimension, coalesce(further_members.member, daily_counts.member)
 ),
 
 members as (

@@ -13,6 +13,15 @@ observed_streams as (
     where dimension = 'concurrent_streams' and member <> 'unknown'
 ),
 
+further_members as (
+    select distinct
+        dimension,
+        member,
+        display_order
+    from {{ ref('int_further_members') }}
+    where member <> 'unknown'
+),
+
 members as (
     {%- for dimension in dimensions() if dimension.seed and not dimension.is_absent %}
         select
@@ -48,6 +57,8 @@ members as (
         {{ as_text('event_date') }} as member,
         row_number() over (order by event_date) as display_order
     from days
+    union all
+    select * from further_members
 ),
 
 typed as (

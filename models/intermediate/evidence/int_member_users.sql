@@ -23,18 +23,27 @@ user_places as (
     group by user_id, region, regulation
 ),
 
-{%- if has_lone_events %}
-
-    -- Of an event without a user nobody knows which others it belongs to: it stands for itself.
-    lone_events as (
-        select * from {{ ref('int_accepted_events') }}
-        where user_id is null
-    ),
-{%- endif %}
-
 {%- for dimension in tested_dimensions() %}
     {%- set columns = dimension.columns | join(', ') %}
     {%- set counted = counted_in.get(dimension.dimension) %}
+    {%- set events = ref('int_accepted_events') %}
+    {%- if dimension.is_further %}
+        {%- set events = dimension.dimension ~ '_events' %}
+
+    -- Rare values count together.
+    {{ events }} as (
+        select
+            accepted_events.user_id,
+            accepted_events.event_id,
+            accepted_events.is_violation,
+            nullif(further_members.member, 'unknown') as {{ columns }}
+        from {{ ref('int_accepted_events') }} as accepted_events
+        left join {{ ref('int_further_members') }} as further_members
+            on
+                further_members.dimension = '{{ dimension.dimension }}'
+                and accepted_events.{{ columns }} = further_members.value
+    ),
+    {%- endif %}
 
     {{ dimension.dimension }}_users as (
         select
@@ -50,11 +59,12 @@ user_places as (
             {%- if has_lone_events %},
                 cast(null as {{ column_named('event_id').type }}) as lone_event_id
             {%- endif %}
-        from {{ counted or ref('int_accepted_events') }}
+        from {{ counted or events }}
         where user_id is not null
         group by user_id, {{ columns }}
         {%- if has_lone_events %}
 
+            -- Of an event without a user nobody knows which others it belongs to.
             union all
 
             select
@@ -63,7 +73,8 @@ user_places as (
                 cast(1 as double) as events,
                 cast(case when is_violation then 1 else 0 end as double) as violation_events,
                 event_id as lone_event_id
-            from lone_events
+            from {{ events }}
+            where user_id is null
         {%- endif %}
     ),
 

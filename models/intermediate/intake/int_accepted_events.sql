@@ -14,6 +14,9 @@ accepted as (
         user_age,
         concurrent_streams,
         session_duration_minutes,
+        {%- for column in event_columns() if column.kind == 'attribute' %}
+            {{ column.name }},
+        {%- endfor %}
         status = 'violation' as is_violation,
         cast(extract(hour from occurred_at) as integer) as event_hour,
         source_date as event_date,

@@ -4,8 +4,22 @@
 -- With too many rejected rows no fact is built: the quarantine and its check come first.
 -- depends_on: {{ ref('quarantine_by_rejection_reason') }}
 with accepted_events as (
-    select * from {{ ref('int_accepted_events') }}
+    select
+        event_id,
+        user_id,
+        region,
+        regulation,
+        event_type,
+        status,
+        data_shared,
+        user_age,
+        concurrent_streams,
+        session_duration_minutes,
+        is_violation,
+        event_hour,
+        event_date,
+        occurred_at
+    from {{ ref('int_accepted_events') }}
 )
 
--- The contract lists the columns.
-select * from accepted_events -- noqa: AM04
+select * from accepted_events

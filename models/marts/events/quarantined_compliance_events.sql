@@ -7,7 +7,7 @@ with checked_events as (
 
 rejected as (
     select
-        {%- for column in event_columns() %}
+        {%- for column in event_columns() if column.kind != 'attribute' %}
             coalesce(raw_{{ column.name }}, {{ as_text(column.value) }}) as {{ column.name }},
         {%- endfor %}
         rejection_reasons

@@ -1,3 +1,7 @@
+{# Further dimensions are a family of their own: more of them make nothing else harder to see. #}
+{% set further = further_dimensions() | map(attribute='dimension') | list %}
+{% set family = 'dimension in (' ~ text_list(further) ~ ')' if further else none %}
+
 -- What is missing is no member to compare.
 with member_counts as (
     select * from {{ ref('int_member_counts') }}
@@ -79,14 +83,15 @@ tested as (
 steps as (
     select
         *,
-        {{ holm_step('clustered_p_value', ties='dimension') }} as holm_step
+        {{ holm_step('clustered_p_value', ties='dimension', family=family) }} as holm_step
     from tested
 ),
 
 adjusted as (
     select
         *,
-        {{ holm_adjusted('holm_step', 'clustered_p_value', ties='dimension') }} as p_adjusted
+        {{ holm_adjusted('holm_step', 'clustered_p_value', ties='dimension', family=family) }}
+            as p_adjusted
     from steps
 ),
 

@@ -1,9 +1,11 @@
 {# The last one is that of the smallest p-value among the dimensions. #}
-{% set confidence_z, power_z, dimension_z = normal_quantiles([
+{% set confidence_z, power_z, dimension_z, further_z = normal_quantiles([
     (1 + var('confidence_level')) / 2,
     var('power'),
-    1 - var('alpha') / (tested_dimensions() | length),
+    1 - var('alpha') / tests_of_dimensions(),
+    1 - var('alpha') / ([further_dimensions() | length, 1] | max),
 ]) %}
+{% set further = further_dimensions() | map(attribute='dimension') | list %}
 
 -- What is missing is no member to compare.
 with member_counts as (
@@ -90,7 +92,15 @@ powered as (
     select
         *,
         {{ normal_quantile('member_level') }} as critical_z,
-        {{ chi_square_quantile(dimension_z, 'degrees_of_freedom') }} as critical_chi_square
+        {%- if further %}
+            case
+                when dimension in ({{ text_list(further) }})
+                    then {{ chi_square_quantile(further_z, 'degrees_of_freedom') }}
+                else {{ chi_square_quantile(dimension_z, 'degrees_of_freedom') }}
+            end as critical_chi_square
+        {%- else %}
+            {{ chi_square_quantile(dimension_z, 'degrees_of_freedom') }} as critical_chi_square
+        {%- endif %}
     from adjusted
 ),
 

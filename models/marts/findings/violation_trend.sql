@@ -1,5 +1,5 @@
 {# The trend is one more test beside those of the dimensions. #}
-{% set tests = tested_dimensions() | length + 1 %}
+{% set tests = tests_of_dimensions() + 1 %}
 {% set confidence_z, power_z, critical_z = normal_quantiles([
     (1 + var('confidence_level')) / 2,
     var('power'),

@@ -1,0 +1,41 @@
+-- The values of further dimensions, and the members that they count under: the commonest their own.
+with daily_counts as (
+    select * from {{ ref('int_daily_member_counts') }}
+    where dimension in ({{ text_list(further_dimensions() | map(attribute='dimension')) or "''" }})
+),
+
+counts as (
+    select
+        dimension,
+        member as value,
+        sum(events) as events
+    from daily_counts
+    group by dimension, member
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by dimension
+            order by case when value = 'unknown' then 0 else events end desc, value asc
+        ) as place
+    from counts
+),
+
+members as (
+    select
+        dimension,
+        value,
+        case
+            when place <= {{ var('maximum_members_of_further_dimensions') }} or value = 'unknown' then value
+            else 'other'
+        end as member,
+        case
+            when place <= {{ var('maximum_members_of_further_dimensions') }} then place
+            else {{ var('maximum_members_of_further_dimensions') }} + 1
+        end as display_order
+    from ranked
+)
+
+select * from members
