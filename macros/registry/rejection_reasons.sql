@@ -82,7 +82,7 @@
             },
         ],
     } -%}
-    {{- return(([missing] if column.is_required else []) + others[column.kind]) -}}
+    {{- return(([missing] if column.is_required else []) + others.get(column.kind, [])) -}}
 {% endmacro %}
 
 {#- `0 to 120 years`, `100 streams`; none where a rule has no bound. -#}

@@ -7,6 +7,7 @@
 } %}
 {% set has_lone_events = may_be_missing('user_id') %}
 
+-- depends_on: {{ ref('int_further_members') }}
 -- Events are named in each dimension that is not counted by user elsewhere, because engines would
 -- keep a shared CTE of all in memory.
 with
