@@ -1,7 +1,18 @@
-{#- Kinds of the columns of a relation by name: `integer`, `float`, `double`, `decimal`, `timestamp` or
-    `moment`, which has a zone; all else,
-    text above all, has none. Empty for a relation that does not exist yet. -#}
+{#- Kinds of the columns of a relation by name, of `kind_of_type`. Empty for a relation that does not
+    exist yet. -#}
 {% macro column_types(relation) %}
+    {%- set found = {} -%}
+    {#- The fixture of a unit test has no schema and cannot be asked. -#}
+    {%- set existing = load_relation(relation) if execute and relation.schema -%}
+    {%- for column in (adapter.get_columns_in_relation(existing) if existing else []) -%}
+        {%- do found.update({column.name | lower: kind_of_type(column.dtype)}) -%}
+    {%- endfor -%}
+    {{- return(found) -}}
+{% endmacro %}
+
+{#- `integer`, `float`, `double`, `decimal`, `timestamp`, or `moment`, which has a zone; all else, text
+    above all, has none. -#}
+{% macro kind_of_type(type) %}
     {%- set kinds = {
         'tinyint': 'integer', 'smallint': 'integer', 'integer': 'integer', 'int': 'integer',
         'bigint': 'integer', 'hugeint': 'integer', 'utinyint': 'integer', 'usmallint': 'integer',
@@ -11,11 +22,5 @@
         'timestamp_ntz': 'timestamp', 'timestamp_ns': 'timestamp', 'timestamp_ms': 'timestamp',
         'timestamp_s': 'timestamp',
     } -%}
-    {%- set found = {} -%}
-    {#- The fixture of a unit test has no schema and cannot be asked. -#}
-    {%- set existing = load_relation(relation) if execute and relation.schema -%}
-    {%- for column in (adapter.get_columns_in_relation(existing) if existing else []) -%}
-        {%- do found.update({column.name | lower: kinds.get((column.dtype | lower).split('(')[0])}) -%}
-    {%- endfor -%}
-    {{- return(found) -}}
+    {{- return(kinds.get((type | lower).split('(')[0])) -}}
 {% endmacro %}
