@@ -64,13 +64,13 @@
             "select '" ~ column.name ~ "', count(text_of_" ~ column.name ~ '), count('
             ~ ('case when ' ~ column.name ~ "_reason like '%\\_unknown' escape '\\' then null else " ~ column.value ~ ' end'
                 if column.kind == 'member' else column.value)
-            ~ '), min(text_of_' ~ column.name ~ ') from reasons'
+            ~ ') from reasons'
         ) -%}
     {%- endfor -%}
     {%- set found = {} -%}
     {%- for row in run_query(judged ~ columns | join(' union all ')).rows -%}
         {%- do found.update({row[0]: {
-            'type': types[row[0]], 'present': row[1] | int, 'readable': row[2] | int, 'example': row[3],
+            'type': types[row[0]], 'present': row[1] | int, 'readable': row[2] | int,
         }}) -%}
     {%- endfor -%}
     {{- return({

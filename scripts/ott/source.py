@@ -123,12 +123,13 @@ class Wanted:
     """What is to be read: columns by name or by a path of names, and those that SQL speaks of.
 
     `expressions` are SQL by the column of an event that it makes; with `file_order`, a column
-    `ott_file_order` tells the place of a row's file by time.
+    `ott_file_order` tells the place of a row's file by time. With `everything`, all columns are.
     """
 
     names: list[str]
     expressions: dict[str, str] = field(default_factory=dict)
     file_order: bool = False
+    everything: bool = False
 
     def spoken_of(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
         """Return the names in the expressions, among them some that are no columns."""
@@ -164,6 +165,7 @@ class Part:
     files: list[str]
     types: dict[str, str]
     selected_from: str
+    own_names: list[str]
     is_empty: bool = False
     hive: bool = False
 
@@ -297,11 +299,15 @@ class EventFiles(Events):
         for key in hive - kinds.keys():
             kinds[key].add("VARCHAR")
         types = {column: max(found) for column, found in kinds.items()}
+        own_names = {fold(column): column for part in filled for column in part.own_names}
         present = {*types, *map(fold, self.paths(types))}
         if missing := [column for column in self.wanted.names if fold(column) not in present]:
-            raise unusable(self.named, lacks(missing, [*types]))
+            raise unusable(self.named, lacks(missing, [own_names.get(key, key) for key in types]))
         roots = [path.partition(".")[0] for path in self.paths(types)]
-        columns = {fold(column): column for column in (*self.wanted.names, *roots, *self.spoken_of)}
+        every = (*own_names.values(), *hive) if self.wanted.everything else ()
+        columns = {
+            fold(column): column for column in (*every, *self.wanted.names, *roots, *self.spoken_of)
+        }
         columns = [column for folded, column in columns.items() if folded in types]
         mixed = {
             column for column, found in kinds.items() if len(found) > 1 and not found <= INTEGERS
@@ -371,7 +377,8 @@ class EventFiles(Events):
                 self._require_some_column(alike[0], types)
                 filled = [file for file in alike if self.rows_of_files[file]]
                 read = f"read_parquet({literals(filled or alike)}, {{hive}})"
-                yield Part(filled or alike, types, read, is_empty=not filled)
+                own_names = [column for column, *_ in described]
+                yield Part(filled or alike, types, read, own_names, is_empty=not filled)
 
     def _csv(self, files: list[str]) -> Iterator[Part]:
         """Yield files of the same first line and form. All their columns are text."""
@@ -400,6 +407,7 @@ class EventFiles(Events):
                 alike,
                 dict.fromkeys(named, "VARCHAR"),
                 f"read_csv({literals(alike)}, {options}, {{hive}}, columns = {as_varchar(named)})",
+                [column.strip() for column in self.csv_forms[alike[0]].header],
             )
 
     def _json(self, files: list[str]) -> Iterator[Part]:
@@ -408,6 +416,7 @@ class EventFiles(Events):
         A key that is nowhere in the first objects is looked for in all of them.
         """
         has_depth = bool(self.spoken_of) or any("." in column for column in self.wanted.names)
+        has_depth |= self.wanted.everything
         kinds = {} if has_depth else self._json_kinds(files, sample=20_480)
         if has_depth or not kinds.keys() >= {*self.wanted.names}:
             kinds = self._json_kinds(files, sample=-1)
@@ -418,7 +427,7 @@ class EventFiles(Events):
         types = {
             column: "VARCHAR" if column in self.wanted.names else GUESSED_TYPES.sub("VARCHAR", kind)
             for column, kind in kinds.items()
-            if column in self.wanted.names or column in roots
+            if self.wanted.everything or column in self.wanted.names or column in roots
         }
         if not types:
             raise unusable(self.named, lacks(self.wanted.names, [*kinds]))
@@ -435,6 +444,7 @@ class EventFiles(Events):
             files,
             {fold(column): kind for column, kind in types.items()},
             f"read_json({literals(files)}, {{hive}}, columns = {{{columns}}})",
+            [*types],
         )
 
     def _json_kinds(self, files: list[str], sample: int) -> dict[str, str]:
@@ -523,9 +533,11 @@ class CsvForm:
             told["skip"] = 1
             first = first_line(file, connection, told)
 
-        def names_with(mark: str) -> int:
-            columns = next(csv.reader([first], delimiter=mark), [])
-            return len({*map(fold, wanted)} & {fold(column.strip()) for column in columns})
+        def names_with(mark: str) -> tuple[int, int]:
+            columns = {
+                fold(column.strip()) for column in next(csv.reader([first], delimiter=mark), [])
+            }
+            return len({*map(fold, wanted)} & columns), len(columns)
 
         quote, escape = told.get("quote", '"'), told.get("escape", '"')
         self.read = {
@@ -540,6 +552,8 @@ class CsvForm:
         self.has_header = told.get("header", True)
         self.header = names or first_row(file, connection, **self.read)
         self.is_empty = not any(self.header)
+        if not names and not {*map(fold, wanted)} & {fold(cell.strip()) for cell in self.header}:
+            require_names(file, self.header)
         options = {**CSV_FORM, "delim": self.read["delimiter"], "nullstr": NULL_TEXTS, **told}
         self.options = ", ".join(f"{key} = {option(value)}" for key, value in options.items())
 
@@ -549,6 +563,17 @@ class CsvForm:
             return None
         rows = sum(map(bool, csv_rows(self.file, **self.read)))
         return rows - self.has_header if rows else 0
+
+
+def require_names(file: str, header: list[str]) -> None:
+    """Raise SourceError when the first line of a CSV file holds values, it seems, and no names."""
+    if any(re.fullmatch(r"[-+\d][-+\d.,:TZ ]*", cell.strip()) for cell in header):
+        raise unusable(
+            file,
+            f"has no line of names, it seems: its first line holds {len(header)} values. Name its"
+            " columns in their order in the var events_format: {type: csv, header: false, names:"
+            " [event_id, timestamp, ...]}.",
+        )
 
 
 def option(value: object) -> str:
