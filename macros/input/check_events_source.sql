@@ -11,6 +11,11 @@
                 ) }}
             {%- endif -%}
         {%- endfor -%}
+        {%- if var('events_preset') != 'none' and var('events_preset') not in event_presets() -%}
+            {{ exceptions.raise_compiler_error(
+                'The var events_preset is ' ~ var('events_preset') ~ '. It can be none, ' ~ event_presets() | join(', ') ~ '.'
+            ) }}
+        {%- endif -%}
         {%- set own_columns = event_columns() | rejectattr('kind', 'equalto', 'attribute') | list -%}
         {%- set taken = own_columns | map(attribute='name') | list + own_columns | map(attribute='value') | list
             + dimensions() | rejectattr('is_further') | map(attribute='dimension') | list

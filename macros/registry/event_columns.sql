@@ -14,7 +14,7 @@
     {%- set columns = [
         {
             'name': 'event_id', 'value': 'event_id', 'kind': 'id', 'noun': 'event id',
-            'type': var('event_id_type'),
+            'type': id_type('event_id'),
             'rules': [{
                 'code': 'conflicting', 'condition': 'conflicting',
                 'sentence': 'Rows with different content carry the same event id',
@@ -38,7 +38,7 @@
         },
         {
             'name': 'user_id', 'value': 'user_id', 'kind': 'id', 'noun': 'user id',
-            'type': var('user_id_type'),
+            'type': id_type('user_id'),
         },
         {
             'name': 'region', 'value': 'region', 'kind': 'member', 'noun': 'region',
@@ -110,11 +110,14 @@
             'name': name, 'value': name, 'kind': 'attribute', 'noun': name, 'source': source,
         }) -%}
     {%- endfor -%}
+    {%- set told = {} -%}
+    {%- do told.update(events_preset().get('columns', {})) -%}
+    {%- do told.update(var('events_columns')) -%}
     {%- for column in columns -%}
         {%- do column.update({
             'is_required':
                 column.name in ['event_id', 'timestamp', 'status'] + var('required_columns'),
-            'is_absent': var('events_columns').get(column.name, column.name) in ('absent', none),
+            'is_absent': told.get(column.name, column.get('source', '')) in ('absent', none),
         }) -%}
     {%- endfor -%}
     {{- return(columns) -}}
