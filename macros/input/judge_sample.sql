@@ -120,5 +120,6 @@
 
 {#- For `ott check-source`: the same as a line of JSON in the log. -#}
 {% macro show_sample() %}
+    {{ check_events_source() }}
     {{ log('sample of the source: ' ~ tojson(judge_sample()), info=true) }}
 {% endmacro %}

@@ -5,7 +5,9 @@
 {% macro read_column(column, relation, types) -%}
     {%- set raw_value = relation ~ '.' ~ column.name -%}
     {%- set kind = types[column.name] -%}
-    {%- if column.get('type') == 'varchar' -%}
+    {%- if column.name == 'event_id' and identity_columns() -%}
+        {{ made_identifier(relation, types) }}
+    {%- elif column.get('type') == 'varchar' -%}
         {{ read_identifier(raw_value) }}
     {%- elif column.kind == 'id' -%}
         {{ read_integer(raw_value, kind, largest_with_exponent=1e11) }}

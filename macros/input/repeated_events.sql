@@ -29,7 +29,9 @@
 {% macro made_identifier(relation, types) -%}
     {%- set parts = [] -%}
     {%- for column in event_columns() if column.name in identity_columns() -%}
-        {%- do parts.append('coalesce(' ~ as_text(read_column(column, relation, types)) ~ ", '')") -%}
+        {%- set value = read_text(relation ~ '.event_id') if column.name == 'event_id'
+            else as_text(read_column(column, relation, types)) -%}
+        {%- do parts.append('coalesce(' ~ value ~ ", '')") -%}
     {%- endfor -%}
     {%- set text = parts | join(" || '|' || ") -%}
     {%- if column_named('event_id').type == 'varchar' -%}

@@ -7,11 +7,7 @@ with raw_events as (
 typed as (
     select
         {%- for column in event_columns() %}
-            {%- if column.name == 'event_id' and identity_columns() %}
-                {{ made_identifier('raw_events', types) }} as event_id,
-            {%- else %}
-                {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
-            {%- endif %}
+            {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
             raw_events.{{ column.name }} as raw_{{ column.name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
         {%- if keeps_one_of_repeats() %},

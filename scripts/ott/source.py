@@ -662,6 +662,8 @@ def lacks(missing: list[str], found: list[str]) -> str:
     """Return what a source lacks, what it has, and what to set."""
     # What has nothing of all that is wanted may name values of events, which are not to be shown.
     has = f" It has: {', '.join(found)}." if found else ""
+    if any("(" in column for column in missing):
+        has += " SQL is written {sql: ...}."
     return (
         f"lacks the column(s) {', '.join(missing)}.{has} Add them, or say in the var events_columns"
         " what they are called there, or `absent` if the platform has no such thing"

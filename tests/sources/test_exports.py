@@ -1,0 +1,232 @@
+"""Exports as real platforms write them: read with settings alone, or told in a sentence.
+
+Each is a few events in another form, judged by the macros that judge those of a build.
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+
+import duckdb
+import pytest
+
+import ott
+from ott import OttError
+from ott.check_source import Judge
+
+EVENTS = """
+    select
+        i as event_id,
+        timestamp '2026-01-01 10:00:00' + to_hours(i) as timestamp,
+        1000 + i % 5 as user_id,
+        ['US', 'EU', 'ASIA'][1 + i % 3] as region,
+        ['CCPA', 'GDPR', 'PIPL'][1 + i % 3] as regulation,
+        ['login', 'stream_start'][1 + i % 2] as event_type,
+        ['compliant', 'warning', 'violation'][1 + i % 3] as status,
+        20 + i as user_age,
+        i + 0.25::double as session_duration_minutes,
+        1 + i % 3 as concurrent_streams,
+        ['none', 'partial', 'full'][1 + i % 3] as data_shared
+    from range(1, 13) as numbers (i)
+"""
+LIVE = {"latest_timestamp": "2026-12-31 00:00:00"}
+ALL = {"rejected": 0}
+
+
+def rejects(**reasons: int) -> dict:
+    """Rows by the reason that rejects them."""
+    return {"reasons": reasons}
+
+
+def replaced(**columns: str) -> str:
+    """The events, some columns of them other SQL."""
+    return f"select * replace ({', '.join(f'{sql} as {c}' for c, sql in columns.items())}) from e"
+
+
+def sql(expression: str) -> dict:
+    return {"sql": expression}
+
+
+def columns(**sources) -> dict:
+    return {"events_columns": sources}
+
+
+def form(**options) -> dict:
+    return {"events_format": options}
+
+
+TEXT_IDS = {"event_id_type": "varchar", "user_id_type": "varchar"}
+OPTIONAL = ("region", "regulation", "event_type", "user_age", "session_duration_minutes",
+            "concurrent_streams", "data_shared", "user_id")  # fmt: skip
+NESTED = (
+    "select event_id as messageId, timestamp, user_id as userId, event_type as event, {region: region,"
+    " regulation: regulation, status: status, user_age: user_age, minutes: session_duration_minutes,"
+    " streams: concurrent_streams, sharing: data_shared} as properties from e"
+)
+PATHS = columns(
+    event_id="messageId", user_id="userId", event_type="event", region="properties.region",
+    regulation="properties.regulation", status="properties.status", user_age="properties.user_age",
+    session_duration_minutes="properties.minutes", concurrent_streams="properties.streams",
+    data_shared="properties.sharing",
+)  # fmt: skip
+STATUS = sql("case status when 'ok' then 'compliant' when 'review' then 'warning' else 'violation' end")
+WORDS = replaced(status="case status when 'compliant' then 'ok' when 'warning' then 'review' else 'breach' end")
+
+# By name: the file with its content (SQL over the events `e`, or what changes the text of a CSV
+# file), the settings, and what becomes of the twelve rows, or a part of the sentence.
+CASES = {
+    # Ids
+    "UUIDs": ("x.csv", replaced(event_id="uuid()"), TEXT_IDS, ALL),
+    "UUIDs without a setting": ("x.csv", replaced(event_id="uuid()"), {}, rejects(event_id_not_an_integer=12)),
+    "text users": ("x.parquet", replaced(user_id="'user-' || user_id"), TEXT_IDS, ALL),
+    "a device where there is no account": (
+        "x.parquet", "select * replace (if(event_id > 6, null, user_id) as user_id), 7 as device from e",
+        columns(user_id=sql("coalesce(user_id, device)")), ALL),
+    "an expression as a name": ("x.parquet", "from e", columns(user_id="coalesce(user_id, 1)"), "SQL is written {sql: ...}"),
+    "ids above 2^53": ("x.json", replaced(event_id="9007199254740993 + event_id"), {}, ALL),
+    "decimal ids": ("x.parquet", replaced(event_id="event_id::decimal(38, 0)"), {}, ALL),
+    "ids as floats": ("x.csv", replaced(event_id="event_id || '.0'", user_age="user_age::double"), {}, ALL),
+    "ids that lost digits": ("x.csv", replaced(event_id="'1.00001E+15'"), {}, rejects(event_id_not_an_integer=12)),
+    "ids of two types": ({"1.parquet": "from e where event_id < 7", "2.parquet": replaced(event_id="'e' || event_id") + " where event_id > 6"}, None, TEXT_IDS, ALL),
+    "no ids": ("x.parquet", "select * exclude (event_id) from e", columns(event_id="absent"), ALL),
+    # Missing values
+    **{f"no {column} in half of the rows": ("x.parquet", replaced(**{column: f"if(event_id > 6, null, {column})"}), {}, ALL) for column in OPTIONAL},
+    **{f"{column} is required": ("x.parquet", replaced(**{column: f"if(event_id > 6, null, {column})"}), {"required_columns": [column]}, rejects(**{f"{column}_missing": 6})) for column in OPTIONAL},
+    "nothing but what must be": ("x.parquet", "select event_id, timestamp, status from e", columns(**dict.fromkeys(OPTIONAL, "absent")), ALL),
+    "null for absent": ("x.parquet", "select * exclude (user_age) from e", columns(user_age=None), ALL),
+    "a column that is not there": ("x.parquet", "select * exclude (user_age) from e", {}, "lacks the column(s) user_age. It has: event_id, timestamp"),
+    "no streams at a login": ("x.parquet", replaced(concurrent_streams="0"), {}, ALL),
+    "nulls of pandas": ("x.csv", replaced(user_age="if(event_id > 6, 'nan', user_age || '.0')"), {}, ALL),
+    "nulls of Postgres": ("x.csv", replaced(region=r"if(event_id > 6, '\N', region)"), {}, ALL),
+    "no status": ("x.csv", replaced(status=r"if(event_id > 6, '\N', status)"), {}, rejects(status_missing=6)),
+    "own words for null": ("x.csv", replaced(user_age="if(event_id > 6, 'k.A.', user_age::varchar)"), form(nullstr=["", "k.A."]), ALL),
+    # Times
+    "seconds since 1970": ("x.parquet", replaced(timestamp="epoch(timestamp)::bigint"), {}, ALL),
+    "seconds with fractions": ("x.json", replaced(timestamp="epoch(timestamp) + 0.5"), {}, ALL),
+    "milliseconds as text": ("x.csv", replaced(timestamp="epoch_ms(timestamp)"), {}, ALL),
+    "microseconds": ("x.parquet", replaced(timestamp="epoch_us(timestamp)"), {}, ALL),
+    **{f"times like {form}": ("x.csv", replaced(timestamp=f"strftime(timestamp, '{form}')"), {}, ALL) for form in (
+        "%Y-%m-%dT%H:%M:%S.%gZ", "%Y-%m-%d %H:%M:%S+0100", "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%MZ", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S", "%Y%m%d%H%M%S", "%Y-%m-%d %H:%M:%S+02")},
+    "days first": ("x.csv", replaced(timestamp="strftime(timestamp, '%d/%m/%Y %H:%M')"), form(timestampformat="%d/%m/%Y %H:%M"), ALL),
+    "days first, untold": ("x.csv", replaced(timestamp="strftime(timestamp, '%d/%m/%Y %H:%M')"), {}, rejects(timestamp_unreadable=12)),
+    "times of JavaScript": ("x.csv", replaced(timestamp="strftime(timestamp, '%a %b %d %Y %H:%M:%S GMT+0000')"), form(timestampformat="%a %b %d %Y %H:%M:%S GMT%z"), ALL),
+    "a day alone": ("x.parquet", replaced(timestamp="timestamp::date"), {}, rejects(timestamp_unreadable=12)),
+    "moments with a zone": ("x.parquet", replaced(timestamp="timestamp::timestamptz"), {}, ALL),
+    "moments and text with an offset": ({"1.parquet": "from e where event_id < 7", "2.parquet": replaced(timestamp="timestamp || '+01:00'") + " where event_id > 6"}, None, {}, ALL),
+    "times of today by default": ("x.parquet", "from e", {"latest_timestamp": "2025-12-31 00:00:00"}, rejects(timestamp_in_future=12)),
+    # CSV
+    "Excel in German": ("x.csv", lambda text: "\ufeff" + text.replace(",", ";").replace(".", ",").replace("\n", "\r\n"), form(decimal=","), ALL),
+    "Excel in English": ("x.csv", lambda text: "\ufeff" + text.replace("\n", "\r\n"), {}, ALL),
+    "Excel's line about the separator": ("x.csv", lambda text: "sep=;\n" + text.replace(",", ";"), {}, ALL),
+    "Latin-1": ("x.csv", lambda text: text.replace("event_id,", "São,event_id,", 1).replace("\n", "\né,").removesuffix("é,").replace("\né,", "\né,").encode("latin-1"), form(type="csv", encoding="latin-1"), ALL),
+    "Latin-1, untold": ("x.csv", lambda text: text.replace("login", "é").encode("latin-1"), {}, "is not UTF-8"),
+    "UTF-16": ("x.csv", lambda text: text.encode("utf-16"), form(type="csv", encoding="utf-16"), ALL),
+    "UTF-16, untold": ("x.csv", lambda text: text.encode("utf-16"), {}, "is UTF-16, not UTF-8"),
+    "tabs": ("x.tsv", lambda text: text.replace(",", "\t"), {}, ALL),
+    "bars": ("x.csv", lambda text: text.replace(",", "|"), {}, ALL),
+    "an index of pandas": ("x.csv", lambda text: "".join(f"{i or ''},{line}\n" for i, line in enumerate(text.splitlines())), {}, ALL),
+    "blanks in the header": ("x.csv", lambda text: text.replace(",region,", ", region ,"), {}, ALL),
+    "commas at the end": ("x.csv", lambda text: text.replace("\n", ",\n"), {}, ALL),
+    "thousands": ("x.csv", replaced(session_duration_minutes="'1,234.5'"), form(thousands=","), ALL),
+    "an empty file among others": ({"1.csv": "from e", "2.csv": b""}, None, {}, ALL),
+    "a header alone among others": ({"1.csv": "from e", "2.csv": "from e limit 0"}, None, {}, ALL),
+    "a column that came later": ({"1.csv": "select * exclude (user_age) from e where event_id < 7", "2.csv": "from e where event_id > 6"}, None, {}, ALL),
+    "no header": ("x.csv", lambda text: text.partition("\n")[2], {}, "has no line of names, it seems: its first line holds 11 values"),
+    "no header, told": ("x.csv", lambda text: text.partition("\n")[2], form(header=False, names=["event_id", "timestamp", "user_id", "region", "regulation", "event_type", "status", "user_age", "session_duration_minutes", "concurrent_streams", "data_shared"]), ALL),
+    "zip": ("x.zip", lambda text: b"PK\x03\x04" + bytes(9), {}, "x.zip is a zip archive"),
+    "gzip by another name": ("x.csv", lambda text: gzip.compress(text.encode(), mtime=0), {}, "x.csv is packed with gzip"),
+    "no ending": ("part-00000", lambda text: text, {}, "ends in none of parquet,"),
+    "no ending, told": ("part-00000", lambda text: text, {"events_format": "csv"}, ALL),
+    # JSON
+    "an array": ("x.json", "array", {}, ALL),
+    "objects in objects": ("x.ndjson", NESTED, PATHS, ALL),
+    "objects in a column of Parquet": ("x.parquet", NESTED, PATHS, ALL),
+    "a wrapper": ("x.json", lambda text: '{"events": [{"event_id": 1}]}', {}, "It has: events."),
+    "a wrapper, unpacked": ("x.json", lambda text: json.dumps({"events": [dict(row) for row in csv.DictReader(io.StringIO(text))]}), {"events_source": sql("select unnest(events, recursive := true) from read_json('x.json')")}, ALL),
+    "JSON as text": ("x.json", lambda text: "".join(json.dumps({"value": json.dumps(row)}) + "\n" for row in csv.DictReader(io.StringIO(text))), {}, "It has: value."),
+    "numbers as 5.0 and 1e2": ("x.json", lambda text: "".join(json.dumps(row).replace('"user_id": "1001"', '"user_id": 1.001e3') + "\n" for row in csv.DictReader(io.StringIO(text))), {}, ALL),
+    "a key that comes late": ({f"{i:03}.json": f"select * {'exclude (user_age)' if i < 50 else ''} from e where event_id = {1 + i % 12}" for i in range(60)}, None, {"repeated_events": {"keep": "latest"}}, {"rejected": 0, "rows": 60}),
+    "nothing but an empty file": ("x.json", lambda text: "", {}, "holds no JSON objects with keys, or none yet"),
+    "an object where a word should be": ("x.json", replaced(region="{code: region}"), {}, rejects(region_unknown=12)),
+    "a word within an object": ("x.json", replaced(region="{code: region}"), columns(region="region.code"), ALL),
+    # Parquet and folders
+    "folders that name a column": ({"region=EU/x.parquet": "select * exclude (region) from e where region = 'EU'", "region=US/x.parquet": "select * exclude (region) from e where region = 'US'"}, None, {}, {"rejected": 0, "rows": 8}),
+    "folders that name nothing new": ({"year=2026/x.parquet": "from e"}, None, {}, ALL),
+    "a folder": ({"in/a.parquet": "from e where event_id < 7", "in/b.parquet": "from e where event_id > 6", "in/_SUCCESS": b""}, None, {"events_source": "in"}, ALL),
+    "a list": ({"a.parquet": "from e where event_id < 7", "b.csv": "from e where event_id > 6"}, None, {"events_source": ["*.parquet", "*.csv"]}, ALL),
+    "words of an enum": ("x.parquet", replaced(status="status::enum('compliant', 'violation', 'warning')"), {}, ALL),
+    "yes and no": ("x.parquet", replaced(data_shared="event_id > 6"), columns(data_shared=sql("if(data_shared, 'full', 'none')")), ALL),
+    "yes and no, untold": ("x.parquet", replaced(data_shared="event_id > 6"), {}, rejects(data_shared_unknown=12)),
+    "events of Google": ("x.parquet", "select event_id, epoch_us(timestamp) as event_timestamp, event_type as event_name, user_id::varchar as user_pseudo_id, null::varchar as user_id, [{key: 'status', value: {string_value: status, int_value: 1}}] as event_params from e",
+        {"events_preset": "ga4", **columns(status=sql("list_filter(event_params, lambda p: p.key = 'status')[1].value.string_value"))}, ALL),
+    "an empty Parquet file": ({"1.parquet": "from e", "2.parquet": b""}, None, {}, "2.parquet cannot be read: it is no whole Parquet file"),
+    "Parquet without rows": ({"1.parquet": "from e", "2.parquet": "from e limit 0"}, None, {}, ALL),
+    "capitals": ("x.parquet", "select " + ", ".join(f'{c} as {c.upper()}' for c in ("event_id", "timestamp", "status", *OPTIONAL)) + " from e", {}, ALL),
+    "bytes": ("x.parquet", replaced(region="region::blob"), {}, ALL),
+    "an interval": ("x.parquet", replaced(session_duration_minutes="to_minutes(5)"), {}, rejects(session_duration_minutes_not_a_number=12)),
+    "an interval in minutes": ("x.parquet", replaced(session_duration_minutes="to_minutes(5)"), columns(session_duration_minutes=sql("epoch(session_duration_minutes) / 60")), ALL),
+    "a table of Delta": ({"x.parquet": "from e", "_delta_log/0.json": b"{}"}, None, {}, "is a table of Delta"),
+    # Words
+    "own words": ("x.parquet", WORDS, columns(status=STATUS), ALL),
+    "own words, untold": ("x.parquet", WORDS, {}, rejects(status_unknown=12)),
+    "several laws": ("x.parquet", replaced(regulation="['GDPR', 'CCPA']"), {}, rejects(regulation_unknown=12)),
+    "each of several laws": ("x.parquet", replaced(regulation="['GDPR', 'CCPA']"), {"events_source": sql("select * replace (unnest(regulation) as regulation) from 'x.parquet'"), "events_identity": ["event_id", "regulation"]}, {"rejected": 0, "rows": 24}),
+    "further dimensions": ("x.parquet", "select *, 'tv' as device from e", {"events_dimensions": {"device": "device", "kind": sql("upper(device)")}}, ALL),
+    "a further dimension by a taken name": ("x.parquet", "from e", {"events_dimensions": {"region": "region"}}, "The var events_dimensions names region"),
+    "SQL that does not fit": ("x.parquet", "from e", columns(status=sql("lower(outcome)")), "The SQL of status in the vars does not fit the source"),
+    "SQL that is none": ("x.parquet", "from e", columns(status=sql("lower(")), "The SQL of status in the vars cannot be read"),
+    "rows by the way": ("x.csv", "from e", form(ignore_errors=True), "by which rows get lost"),
+}  # fmt: skip
+
+
+def write(folder, files: dict) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"create view e as {EVENTS}")
+        text = connection.sql("from e").df().to_csv(index=False)
+        for file, content in files.items():
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content == "array":
+                connection.execute(f"copy e to '{path}' (format json, array true)")
+            elif isinstance(content, str):
+                connection.execute(f"copy ({content}) to '{path}'")
+            else:
+                content = content(text) if callable(content) else content
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    environment, folder = dict(os.environ), os.getcwd()
+    with Judge() as judge:
+        yield judge
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_export_is_read_or_told(judge, tmp_path, monkeypatch, case):
+    files, content, settings, expected = CASES[case]
+    files = files if isinstance(files, dict) else {files: content}
+    write(tmp_path, files)
+    source = settings.get("events_source", [*files][0] if len(files) == 1 else "**/*")
+    if isinstance(source, dict):
+        source = {"sql": source["sql"].replace("x.", f"{tmp_path}/x.")}
+    elif isinstance(source, list):
+        source = [f"{tmp_path}/{path}" for path in source]
+    else:
+        source = f"{tmp_path}/{source}"
+    settings = {**LIVE, **settings, "events_source": source}
+    if isinstance(expected, str):
+        with pytest.raises(OttError) as error:
+            judge(settings)
+        assert expected in str(error.value)
+        assert "Traceback" not in str(error.value)
+        return
+    found = judge(settings)
+    assert found["rows"] == expected.get("rows", 12)
+    assert found["reasons"] == expected.get("reasons", {})
