@@ -103,7 +103,7 @@
 
 {#- Stops a run when most rows would be rejected for one reason: a setting is missing, most likely. -#}
 {% macro check_sample() %}
-    {%- if flags.WHICH in ('build', 'run') and var('events_source') != 'seed' -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and var('events_source') != 'seed' -%}
         {%- set sample = judge_sample() -%}
         {%- set limit = [0.5, var('maximum_quarantined_share')] | max -%}
         {%- for reason in rejection_reasons()

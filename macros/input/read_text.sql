@@ -42,7 +42,7 @@
 {% macro fold_member(text) -%}
     case
         when bit_length({{ text }}) = 8 * length({{ text }}) then lower({{ text }})
-        else translate(lower({{ text }}), 'ı' || chr(775), 'i')
+        else translate(lower({{ text }}), 'ı̇', 'i')
     end
 {%- endmacro %}
 
