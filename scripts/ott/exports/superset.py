@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import yaml
 
 from ott import WrongArgumentsError
 from ott.catalog import SCHEMA, Release, Table
 from ott.files import whole_file
+from ott.registry import registry
 from ott.releases import CURRENT, DATABASE, release_folder
 
 RELEASE_FILE = Path(CURRENT) / DATABASE
@@ -27,32 +28,23 @@ RELEASE_FILE = Path(CURRENT) / DATABASE
 NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
 # The oldest time that a ZIP entry can have; the real one would change the bytes each time.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+DIMENSIONS = {entry["dimension"]: entry for entry in registry("dimensions")}
+RISK_TIER = DIMENSIONS["risk_tier"]["singular"]
 
 PERCENT = ",.1%"
-SIGNED_PERCENT = "+,.2%"
 COUNT = ",d"
+BOUNDS = ("violation_rate_low", "violation_rate_high")
+CHANGES = ("change_per_week", "change_per_week_low", "change_per_week_high")
 # How a column is written in tables, wherever it occurs.
 NUMBER_FORMATS = {
-    "events": COUNT,
-    "users": COUNT,
-    "violation_events": COUNT,
-    "violation_rate": PERCENT,
-    "violation_rate_low": PERCENT,
-    "violation_rate_high": PERCENT,
-    "shrunk_violation_rate": PERCENT,
-    "change_per_week": SIGNED_PERCENT,
-    "change_per_week_low": SIGNED_PERCENT,
-    "change_per_week_high": SIGNED_PERCENT,
+    **dict.fromkeys(("events", "users", "violation_events"), COUNT),
+    **dict.fromkeys(("violation_rate", *BOUNDS, "shrunk_violation_rate"), PERCENT),
+    **dict.fromkeys(CHANGES, "+,.2%"),
     "p_adjusted": ",.3f",
     "user_id": "d",  # a name, not a quantity
 }
-
 # Where the column's name would leave the unit open.
-HEADINGS = {
-    "change_per_week": "percentage points per week",
-    "change_per_week_low": "low",
-    "change_per_week_high": "high",
-}
+HEADINGS = dict(zip(CHANGES, ("percentage points per week", "low", "high"), strict=True))
 
 # Labels of what the charts draw. The invisible part below an interval comes first by its name.
 RATE = "rate"
@@ -65,22 +57,20 @@ SEVEN_DAYS = "mean of 7 days"
 
 # None is the colour of a status, which the release gives, and all differ in lightness.
 LABEL_COLORS = {
-    "differs": "#AA3377",
-    "no_evidence": "#555555",
-    "too_few": "#999999",
-    BELOW_INTERVAL: "transparent",
-    INTERVAL: "#CFE3EF",
+    **{"differs": "#AA3377", "no_evidence": "#555555", "too_few": "#999999"},
+    **{BELOW_INTERVAL: "transparent", INTERVAL: "#CFE3EF"},
     "outside the limits": "#AA3377",
     "within the limits": "#555555",
     "not judged": "#999999",
-    LOWER_LIMIT: "#8CB3CB",
-    UPPER_LIMIT: "#8CB3CB",
-    CENTER_LINE: "#BBBBBB",
+    **{LOWER_LIMIT: "#8CB3CB", UPPER_LIMIT: "#8CB3CB", CENTER_LINE: "#BBBBBB"},
     SEVEN_DAYS: "#000000",
-    "low": "#D9D2E9",
-    "medium": "#9A86C4",
-    "high": "#54278F",
+    **{"low": "#D9D2E9", "medium": "#9A86C4", "high": "#54278F"},
 }
+
+
+def identifier(name: str) -> str:
+    """Return the identifier of an object, which stays the same as long as its name does."""
+    return str(uuid5(NAMESPACE, name))
 
 
 @dataclass(frozen=True)
@@ -98,20 +88,6 @@ class Chart:
     description: str
     queries: tuple[dict[str, Any], ...]
     params: dict[str, Any]
-
-    @property
-    def uuid(self) -> UUID:
-        """Identifier that stays the same as long as the name does."""
-        return uuid5(NAMESPACE, f"chart/{self.name}")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A chart or a text at its place in a row of the dashboard, 12 columns wide."""
-
-    content: Chart | str
-    width: int
-    height: int  # in units of 8 pixels
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -131,19 +107,14 @@ def value_of(column: str, label: str | None = None) -> dict[str, Any]:
     }
 
 
-def sql_metric(expression: str, label: str) -> dict[str, Any]:
-    """Return a metric that SQL computes."""
-    return {
-        "expressionType": "SQL",
-        "sqlExpression": expression,
-        "label": label,
-        "hasCustomLabel": True,
-    }
-
-
 def sql_column(expression: str, label: str) -> dict[str, Any]:
     """Return a column that SQL computes."""
     return {"expressionType": "SQL", "sqlExpression": expression, "label": label}
+
+
+def sql_metric(expression: str, label: str) -> dict[str, Any]:
+    """Return a metric that SQL computes."""
+    return {**sql_column(expression, label), "hasCustomLabel": True}
 
 
 def in_order(member: str) -> dict[str, Any]:
@@ -155,18 +126,29 @@ def in_order(member: str) -> dict[str, Any]:
     return sql_column(f"REPEAT(CHR(8203), display_order) || {member}", f"{member} in order")
 
 
+def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: Sequence = ()) -> dict:
+    """Return a query as Superset's API takes it; without metrics it lists rows."""
+    return {
+        "columns": list(columns),
+        "metrics": list(metrics) or None,
+        "orderby": list(orderby),
+        "filters": [],
+        "extras": {"having": "", "where": ""},
+        "row_limit": 1000,
+    }
+
+
 def table(
-    name: str, source: str, columns: Iterable[str], order: str, description: str = ""
+    name: str, source: str, columns: tuple[str, ...], order: str, description: str = ""
 ) -> Chart:
     """Return a table of all rows in an order, which may be that of a column not shown."""
-    columns = tuple(columns)
     return Chart(
         name=name,
         table=source,
         viz_type="table",
         columns=tuple(dict.fromkeys((*columns, order))),
         description=description,
-        queries=(query(columns=columns, metrics=(), orderby=[[order, True]]),),
+        queries=(query(columns, (), [[order, True]]),),
         params={
             "query_mode": "raw",
             "all_columns": list(columns),
@@ -189,24 +171,7 @@ def table(
     )
 
 
-def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: list | None = None) -> dict:
-    """Return a query as Superset's API takes it; without metrics it lists rows."""
-    return {
-        "columns": list(columns),
-        "metrics": list(metrics) or None,
-        "orderby": orderby or [],
-        "filters": [],
-        "extras": {"having": "", "where": ""},
-        "row_limit": 1000,
-    }
-
-
-def percent_axis(title: str) -> dict[str, Any]:
-    """Return the settings of a chart of fractions."""
-    return axis(title, PERCENT)
-
-
-def axis(title: str, number_format: str) -> dict[str, Any]:
+def axis(title: str, number_format: str = PERCENT) -> dict[str, Any]:
     """Return the settings of a chart whose axis begins at 0 and holds all of the data."""
     return {
         "y_axis_format": number_format,
@@ -224,6 +189,8 @@ def axis(title: str, number_format: str) -> dict[str, Any]:
         "tooltipTimeFormat": "%Y-%m-%d",
         "color_scheme": "supersetColors",
         "annotation_layers": [],
+        "row_limit": 1000,
+        "truncate_metric": True,
     }
 
 
@@ -248,8 +215,6 @@ def bars(name: str, source: str, member: str, measure: str, scale: dict[str, Any
             "only_total": True,
             "show_legend": False,
             "orientation": "vertical",
-            "row_limit": 1000,
-            "truncate_metric": True,
         },
     )
 
@@ -258,30 +223,29 @@ def mixed(
     name: str,
     source: str,
     x_axis: Any,
-    first: tuple[list, list],
-    second: tuple[list, list],
+    metrics: list,
+    groups_of_rates: list,
     columns: tuple[str, ...],
     description: str,
     params: dict[str, Any],
 ) -> Chart:
-    """Return a chart of two queries over one axis, each given as its metrics and its groups."""
-    (metrics, groups), (metrics_b, groups_b) = first, second
+    """Return a chart of metrics with a dot for each rate, coloured by its group."""
+    rates = [value_of("violation_rate", RATE)]
     return Chart(
         name=name,
         table=source,
         viz_type="mixed_timeseries",
         columns=columns,
         description=description,
-        queries=(query([x_axis, *groups], metrics), query([x_axis, *groups_b], metrics_b)),
+        queries=(query([x_axis], metrics), query([x_axis, *groups_of_rates], rates)),
         params={
+            **axis("Violation rate"),
             "x_axis": x_axis,
             "metrics": metrics,
-            "groupby": groups,
-            "metrics_b": metrics_b,
-            "groupby_b": groups_b,
-            "row_limit": 1000,
+            "groupby": [],
+            "metrics_b": rates,
+            "groupby_b": groups_of_rates,
             "row_limit_b": 1000,
-            "truncate_metric": True,
             "truncate_metric_b": True,
             "seriesTypeB": "scatter",
             "markerSizeB": 11,
@@ -292,44 +256,36 @@ def mixed(
     )
 
 
-def intervals(title: str, source: str, member: str, ordered: bool = True) -> tuple[Chart, Chart]:
-    """Return how the members of a breakdown compare: as a chart, and as a table with verdicts.
+def intervals(dimension: str, source: str) -> tuple[tuple[Chart, int], tuple[Chart, int]]:
+    """Return how the members of a dimension compare: a chart, and a table with verdicts.
 
     Superset has no error bars. A bar that floats from the lower to the upper bound, on top of an
-    invisible one, is the interval; a dot is the rate, and its colour the verdict. `ordered` says
-    that the order of the members is a column, because that of their names means nothing.
+    invisible one, is the interval; a dot is the rate, and its colour the verdict. Members that no
+    reference data puts in an order are in that of their values.
     """
-    order = "display_order" if ordered else member
-    bounds = ("violation_rate_low", "violation_rate_high")
+    title = DIMENSIONS[dimension]["singular"]
+    ordered = "seed" in DIMENSIONS[dimension]
+    order = "display_order" if ordered else dimension
     chart = mixed(
         name=f"Violation rate by {title}",
         source=source,
-        x_axis=in_order(member) if ordered else member,
-        first=(
-            [
-                value_of("violation_rate_low", BELOW_INTERVAL),
-                sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
-            ],
-            [],
-        ),
-        second=([value_of("violation_rate", RATE)], ["verdict"]),
-        columns=(member, *dict.fromkeys((order, "violation_rate", *bounds, "verdict"))),
+        x_axis=in_order(dimension) if ordered else dimension,
+        metrics=[
+            value_of("violation_rate_low", BELOW_INTERVAL),
+            sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
+        ],
+        groups_of_rates=["verdict"],
+        columns=tuple(dict.fromkeys((dimension, order, "violation_rate", *BOUNDS, "verdict"))),
         description="Bar: interval of the rate. Dot: the rate, in the colour of its verdict.",
         params={
-            **percent_axis("Violation rate"),
             "seriesType": "bar",
             "stack": True,
             "sort_series_type": "name",
             "sort_series_ascending": True,
         },
     )
-    verdicts = table(
-        name=f"Verdicts by {title}",
-        source=source,
-        columns=(member, "events", "violation_rate", *bounds, "verdict"),
-        order=order,
-    )
-    return chart, verdicts
+    shown = (dimension, "events", "violation_rate", *BOUNDS, "verdict")
+    return (chart, 7), (table(f"Verdicts by {title}", source, shown, order), 5)
 
 
 def limit_of_judged_days(column: str, label: str) -> dict[str, Any]:
@@ -341,65 +297,44 @@ def limit_of_judged_days(column: str, label: str) -> dict[str, Any]:
 
 
 KEY_FINDINGS = table(
-    name="Key findings",
-    source="key_findings",
+    "Key findings",
+    "key_findings",
     columns=("finding", "verdict"),
     order="display_order",
     description="What the data supports, in sentences made from the numbers.",
 )
 STATUS = bars(
-    name="Share of events by status",
-    source="compliance_by_status",
+    "Share of events by status",
+    "compliance_by_status",
     member="status",
     measure="event_share",
-    scale=percent_axis("Share of events"),
+    scale=axis("Share of events"),
 )
-REGION, REGION_VERDICTS = intervals("region", "compliance_by_region", "region")
-REGULATION, REGULATION_VERDICTS = intervals("regulation", "compliance_by_regulation", "regulation")
-SHARING, SHARING_VERDICTS = intervals(
-    "data sharing level", "compliance_by_data_sharing", "data_shared"
-)
-HOUR, HOUR_VERDICTS = intervals(
-    "hour of the day (UTC)", "compliance_by_hour", "event_hour", ordered=False
+JUDGEMENT = sql_column(
+    "CASE WHEN is_out_of_control THEN 'outside the limits'"
+    " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END",
+    "judgement",
 )
 TREND = mixed(
-    name="Violation rate by day, with control limits",
-    source="violation_control_chart",
+    "Violation rate by day, with control limits",
+    "violation_control_chart",
     x_axis="event_date",
-    first=(
-        [
-            limit_of_judged_days("control_limit_low", LOWER_LIMIT),
-            limit_of_judged_days("control_limit_high", UPPER_LIMIT),
-            value_of("center_line", CENTER_LINE),
-            value_of("violation_rate_7_days", SEVEN_DAYS),
-        ],
-        [],
-    ),
-    second=(
-        [value_of("violation_rate", RATE)],
-        [
-            sql_column(
-                "CASE WHEN is_out_of_control THEN 'outside the limits'"
-                " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END",
-                "judgement",
-            )
-        ],
-    ),
+    metrics=[
+        limit_of_judged_days("control_limit_low", LOWER_LIMIT),
+        limit_of_judged_days("control_limit_high", UPPER_LIMIT),
+        value_of("center_line", CENTER_LINE),
+        value_of("violation_rate_7_days", SEVEN_DAYS),
+    ],
+    groups_of_rates=[JUDGEMENT],
     columns=(
-        "event_date",
-        "violation_rate",
-        "violation_rate_7_days",
-        "center_line",
-        "control_limit_low",
-        "control_limit_high",
-        "is_out_of_control",
+        *("event_date", "violation_rate", "violation_rate_7_days", "center_line"),
+        *("control_limit_low", "control_limit_high", "is_out_of_control"),
     ),
     description=(
         "Dot: the day's rate. A day within its limits is no news. Partial days and days without "
         "events are not judged, hence have no limits."
     ),
     params={
-        **percent_axis("Violation rate"),
         "seriesType": "line",
         "markerSizeB": 7,
         "x_axis_time_format": "%Y-%m-%d",
@@ -408,44 +343,32 @@ TREND = mixed(
     },
 )
 TREND_VERDICT = table(
-    name="Trend of the violation rate",
-    source="violation_trend",
-    columns=("days", "change_per_week", "change_per_week_low", "change_per_week_high", "verdict"),
+    "Trend of the violation rate",
+    "violation_trend",
+    columns=("days", *CHANGES, "verdict"),
     order="days",
     description="Change per week with its interval.",
 )
 RISK_TIERS = table(
-    name="Events by risk tier of their user",
-    source="compliance_by_user_risk_tier",
-    columns=(
-        "risk_tier",
-        "users",
-        "events",
-        "violation_rate",
-        "violation_rate_low",
-        "violation_rate_high",
-    ),
+    f"Events by {RISK_TIER} of their user",
+    "compliance_by_user_risk_tier",
+    columns=("risk_tier", "users", "events", "violation_rate", *BOUNDS),
     order="display_order",
     description="A tier is a label of the observed rate, not evidence of risk.",
 )
 RISK = bars(
-    name="Users by risk tier",
-    source="compliance_by_user_risk_tier",
+    f"Users by {RISK_TIER}",
+    "compliance_by_user_risk_tier",
     member="risk_tier",
     measure="users",
     scale=axis("Users", COUNT),
 )
 RISK_USERS = table(
-    name="Users with the strongest evidence of risk",
-    source="top_risk_users",
+    "Users with the strongest evidence of risk",
+    "top_risk_users",
     columns=(
-        "user_id",
-        "events",
-        "violation_events",
-        "violation_rate",
-        "shrunk_violation_rate",
-        "p_adjusted",
-        "risk_evidence",
+        *("user_id", "events", "violation_events", "violation_rate", "shrunk_violation_rate"),
+        *("p_adjusted", "risk_evidence"),
     ),
     order="risk_rank",
     description="Somebody is first on any data: only `confirmed` is more than chance.",
@@ -463,43 +386,21 @@ has more violations than chance explains: `confirmed` does, adjusted for the num
 `watch` only before that adjustment.
 """
 
-CHART_HEIGHT = 42
+# The rows of the dashboard: the height in units of 8 pixels, and charts and texts with their width;
+# a row is 12 wide.
 ROWS = (
-    (Cell(KEY_FINDINGS, 8, 60), Cell(STATUS, 4, 60)),
-    (Cell(HOW_TO_READ, 12, 12),),
-    (Cell(REGION, 7, CHART_HEIGHT), Cell(REGION_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(REGULATION, 7, CHART_HEIGHT), Cell(REGULATION_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(SHARING, 7, CHART_HEIGHT), Cell(SHARING_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(HOUR, 7, 60), Cell(HOUR_VERDICTS, 5, 60)),
-    (Cell(TREND, 8, 54), Cell(TREND_VERDICT, 4, 54)),
-    (Cell(RISK_NOTE, 12, 12),),
-    (Cell(RISK, 4, 40), Cell(RISK_TIERS, 8, 40)),
-    (Cell(RISK_USERS, 12, 34),),
+    (60, ((KEY_FINDINGS, 8), (STATUS, 4))),
+    (12, ((HOW_TO_READ, 12),)),
+    (42, intervals("region", "compliance_by_region")),
+    (42, intervals("regulation", "compliance_by_regulation")),
+    (42, intervals("data_shared", "compliance_by_data_sharing")),
+    (60, intervals("event_hour", "compliance_by_hour")),
+    (54, ((TREND, 8), (TREND_VERDICT, 4))),
+    (12, ((RISK_NOTE, 12),)),
+    (40, ((RISK, 4), (RISK_TIERS, 8))),
+    (34, ((RISK_USERS, 12),)),
 )
-CHARTS = tuple(cell.content for row in ROWS for cell in row if isinstance(cell.content, Chart))
-
-
-# --- the release ---------------------------------------------------------------------------------
-
-
-def rows_of(release: Release) -> list[tuple[Cell, ...]]:
-    """Return the rows of the dashboard, without charts of tables that the release leaves out."""
-    rows = (
-        tuple(
-            cell
-            for cell in row
-            if not isinstance(cell.content, Chart) or cell.content.table in release.tables
-        )
-        for row in ROWS
-    )
-    return [*filter(None, rows)]
-
-
-def charts_of(release: Release) -> list[Chart]:
-    """Return the charts of the dashboard."""
-    return [
-        cell.content for row in rows_of(release) for cell in row if isinstance(cell.content, Chart)
-    ]
+CHARTS = tuple(item for _, row in ROWS for item, _ in row if isinstance(item, Chart))
 
 
 # --- the bundle ----------------------------------------------------------------------------------
@@ -528,7 +429,7 @@ def database_asset(database_path: str) -> dict[str, Any]:
             },
             "allows_virtual_table_explore": True,
         },
-        "uuid": str(uuid5(NAMESPACE, "database")),
+        "uuid": identifier("database"),
         "version": "1.0.0",
     }
 
@@ -556,9 +457,9 @@ def dataset_asset(table: Table) -> dict[str, Any]:
             for column in table.columns
         ],
         "metrics": [],
-        "uuid": str(uuid5(NAMESPACE, f"dataset/{table.name}")),
+        "uuid": identifier(f"dataset/{table.name}"),
         "version": "1.0.0",
-        "database_uuid": str(uuid5(NAMESPACE, "database")),
+        "database_uuid": identifier("database"),
     }
 
 
@@ -582,60 +483,58 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "params": params,
         "query_context": json.dumps(context),
         "cache_timeout": None,
-        "uuid": str(chart.uuid),
+        "uuid": identifier(f"chart/{chart.name}"),
         "version": "1.0.0",
-        "dataset_uuid": str(uuid5(NAMESPACE, f"dataset/{chart.table}")),
+        "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
 
 
-def dashboard_asset(release: Release) -> dict[str, Any]:
-    """Return the dashboard: the places of its charts, and the colours of their labels."""
-    statuses = release.query(f"select status, color from {SCHEMA}.compliance_by_status")
-    position: dict[str, Any] = {
+def positions(charts: Sequence[Chart]) -> dict[str, Any]:
+    """Return the places of charts and texts on the dashboard, by their identifiers."""
+    places: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
         "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": [], "parents": ["ROOT_ID"]},
         "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": "OTT compliance"}},
     }
-    for row_number, row in enumerate(rows_of(release), start=1):
-        row_id = f"ROW-{row_number}"
-        parents = ["ROOT_ID", "GRID_ID"]
-        position["GRID_ID"]["children"].append(row_id)
-        position[row_id] = {
-            "type": "ROW",
-            "id": row_id,
-            "children": [],
-            "parents": parents,
-            "meta": {"background": "BACKGROUND_TRANSPARENT"},
-        }
-        for cell_number, cell in enumerate(row, start=1):
-            place = {"width": cell.width, "height": cell.height}
-            if isinstance(cell.content, Chart):
-                kind = "CHART"
-                place |= {
-                    # Superset replaces it by the number of the imported chart.
-                    "chartId": CHARTS.index(cell.content) + 1,
-                    "sliceName": cell.content.name,
-                    "uuid": str(cell.content.uuid),
-                }
-            else:
-                kind = "MARKDOWN"
-                place |= {"code": cell.content}
-            cell_id = f"{kind}-{row_number}-{cell_number}"
-            position[row_id]["children"].append(cell_id)
-            position[cell_id] = {
-                "type": kind,
-                "id": cell_id,
-                "children": [],
-                "parents": [*parents, row_id],
-                "meta": place,
+
+    def add(kind: str, number: str, parents: list[str], meta: dict[str, Any]) -> list[str]:
+        place = f"{kind}-{number}"
+        places[place] = dict(type=kind, id=place, children=[], parents=parents, meta=meta)
+        places[parents[-1]]["children"].append(place)
+        return [*parents, place]
+
+    shown = [
+        (height, [cell for cell in row if isinstance(cell[0], str) or cell[0] in charts])
+        for height, row in ROWS
+    ]
+    for row_number, (height, row) in enumerate((row for row in shown if row[1]), start=1):
+        background = {"background": "BACKGROUND_TRANSPARENT"}
+        parents = add("ROW", f"{row_number}", ["ROOT_ID", "GRID_ID"], background)
+        for cell_number, (content, width) in enumerate(row, start=1):
+            number, size = f"{row_number}-{cell_number}", {"width": width, "height": height}
+            if isinstance(content, str):
+                add("MARKDOWN", number, parents, {**size, "code": content})
+                continue
+            chart = {
+                # Superset replaces it by the number of the imported chart.
+                "chartId": CHARTS.index(content) + 1,
+                "sliceName": content.name,
+                "uuid": identifier(f"chart/{content.name}"),
             }
+            add("CHART", number, parents, {**size, **chart})
+    return places
+
+
+def dashboard_asset(release: Release, charts: Sequence[Chart]) -> dict[str, Any]:
+    """Return the dashboard: the places of its charts, and the colours of their labels."""
+    statuses = release.query(f"select status, color from {SCHEMA}.compliance_by_status")
     return {
         "dashboard_title": "OTT compliance",
         "description": "Privacy-compliance events: what differs, and what only looks as if it did.",
         "slug": "ott-compliance",
-        "uuid": str(uuid5(NAMESPACE, "dashboard")),
-        "position": position,
+        "uuid": identifier("dashboard"),
+        "position": positions(charts),
         "metadata": {
             "color_scheme": "supersetColors",
             "label_colors": {**LABEL_COLORS, **{row["status"]: row["color"] for row in statuses}},
@@ -655,25 +554,6 @@ def dashboard_asset(release: Release) -> dict[str, Any]:
     }
 
 
-def bundle_files(release: Release, database_path: str) -> dict[str, str]:
-    """Return the text of each file of the bundle by its name."""
-    assets: dict[str, Any] = {
-        # Without a `type`, Superset imports the bundle as a dashboard and as assets.
-        "metadata.yaml": {"version": "1.0.0", "timestamp": "1980-01-01T00:00:00+00:00"},
-        "databases/ott_compliance.yaml": database_asset(database_path),
-        "dashboards/ott_compliance.yaml": dashboard_asset(release),
-    }
-    for name in sorted({chart.table for chart in charts_of(release)}):
-        assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(release.tables[name])
-    for chart in charts_of(release):
-        file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
-        assets[f"charts/{file_name}.yaml"] = chart_asset(chart)
-    return {
-        name: yaml.dump(asset, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=100)
-        for name, asset in assets.items()
-    }
-
-
 class Dumper(yaml.SafeDumper):
     """Writes what several charts share in full each time; Superset's files have no aliases."""
 
@@ -682,15 +562,16 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
-def write_bundle(output: Path, files: dict[str, str]) -> None:
-    """Write files below one folder to a ZIP file, the same ones to the same bytes."""
+def write_bundle(output: Path, assets: dict[str, Any]) -> None:
+    """Write assets by their names below one folder to a ZIP file, the same ones to the same bytes."""
     with whole_file(output) as unfinished, zipfile.ZipFile(unfinished, "w") as bundle:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(f"ott_compliance/{name}", date_time=ZIP_TIME)
+        for name, asset in sorted(assets.items()):
+            entry = zipfile.ZipInfo(f"ott_compliance/{name}.yaml", date_time=ZIP_TIME)
             # Set, because both depend on the platform.
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
-            bundle.writestr(entry, files[name])
+            text = yaml.dump(asset, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=100)
+            bundle.writestr(entry, text)
 
 
 def write_dashboard(output: Path, database_path: str | None = None) -> int:
@@ -707,5 +588,18 @@ def write_dashboard(output: Path, database_path: str | None = None) -> int:
         )
     with Release(release_file) as release:
         release.require((chart.table, column) for chart in CHARTS for column in chart.columns)
-        write_bundle(output, bundle_files(release, database_path or str(release_file)))
-        return len(charts_of(release))
+        # Those of single users are missing when the release leaves their tables out.
+        charts = [chart for chart in CHARTS if chart.table in release.tables]
+        assets = {
+            # Without a `type`, Superset imports the bundle as a dashboard and as assets.
+            "metadata": {"version": "1.0.0", "timestamp": "1980-01-01T00:00:00+00:00"},
+            "databases/ott_compliance": database_asset(database_path or str(release_file)),
+            "dashboards/ott_compliance": dashboard_asset(release, charts),
+        }
+        for chart in charts:
+            dataset = dataset_asset(release.tables[chart.table])
+            assets[f"datasets/ott_compliance/{chart.table}"] = dataset
+            file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
+            assets[f"charts/{file_name}"] = chart_asset(chart)
+    write_bundle(output, assets)
+    return len(charts)
