@@ -29,22 +29,25 @@ NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
 # The oldest time that a ZIP entry can have; the real one would change the bytes each time.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 DIMENSIONS = {entry["dimension"]: entry for entry in registry("dimensions")}
-RISK_TIER = DIMENSIONS["risk_tier"]["singular"]
 
 PERCENT = ",.1%"
 COUNT = ",d"
-BOUNDS = ("violation_rate_low", "violation_rate_high")
-CHANGES = ("change_per_week", "change_per_week_low", "change_per_week_high")
+RATE_WITH_BOUNDS = "violation_rate violation_rate_low violation_rate_high"
+CHANGE_WITH_BOUNDS = "change_per_week change_per_week_low change_per_week_high"
 # How a column is written in tables, wherever it occurs.
 NUMBER_FORMATS = {
     **dict.fromkeys(("events", "users", "violation_events"), COUNT),
-    **dict.fromkeys(("violation_rate", *BOUNDS, "shrunk_violation_rate"), PERCENT),
-    **dict.fromkeys(CHANGES, "+,.2%"),
+    **dict.fromkeys((*RATE_WITH_BOUNDS.split(), "shrunk_violation_rate"), PERCENT),
+    **dict.fromkeys(CHANGE_WITH_BOUNDS.split(), "+,.2%"),
     "p_adjusted": ",.3f",
     "user_id": "d",  # a name, not a quantity
 }
 # Where the column's name would leave the unit open.
-HEADINGS = dict(zip(CHANGES, ("percentage points per week", "low", "high"), strict=True))
+HEADINGS = {
+    "change_per_week": "percentage points per week",
+    "change_per_week_low": "low",
+    "change_per_week_high": "high",
+}
 
 # Labels of what the charts draw. The invisible part below an interval comes first by its name.
 RATE = "rate"
@@ -59,35 +62,36 @@ SEVEN_DAYS = "mean of 7 days"
 LABEL_COLORS = {
     **{"differs": "#AA3377", "no_evidence": "#555555", "too_few": "#999999"},
     **{BELOW_INTERVAL: "transparent", INTERVAL: "#CFE3EF"},
-    "outside the limits": "#AA3377",
-    "within the limits": "#555555",
-    "not judged": "#999999",
+    **{"outside the limits": "#AA3377", "within the limits": "#555555", "not judged": "#999999"},
     **{LOWER_LIMIT: "#8CB3CB", UPPER_LIMIT: "#8CB3CB", CENTER_LINE: "#BBBBBB"},
-    SEVEN_DAYS: "#000000",
-    **{"low": "#D9D2E9", "medium": "#9A86C4", "high": "#54278F"},
+    **{SEVEN_DAYS: "#000000", "low": "#D9D2E9", "medium": "#9A86C4", "high": "#54278F"},
 }
 
 
 def identifier(name: str) -> str:
-    """Return the identifier of an object, which stays the same as long as its name does."""
+    """Return the identifier of an object of the bundle by its name."""
     return str(uuid5(NAMESPACE, name))
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: what it asks of which table, and how Superset draws it.
+    """A chart: what it asks of which columns of a table, and how Superset draws it.
 
-    `queries` hold columns, metrics and order as Superset's API takes them; `columns` are the
-    columns of the table that they use.
+    `queries` hold columns, metrics and order as Superset's API takes them.
     """
 
     name: str
     table: str
     viz_type: str
-    columns: tuple[str, ...]
-    description: str
-    queries: tuple[dict[str, Any], ...]
+    columns: set[str]
+    queries: list[dict[str, Any]]
     params: dict[str, Any]
+    description: str = ""
+
+    @property
+    def uuid(self) -> str:
+        """Identifier that stays the same as long as the name does."""
+        return identifier(f"chart/{self.name}")
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -138,37 +142,27 @@ def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: Sequence = ()
     }
 
 
-def table(
-    name: str, source: str, columns: tuple[str, ...], order: str, description: str = ""
-) -> Chart:
+def table(name: str, source: str, columns: str, order: str, description: str = "") -> Chart:
     """Return a table of all rows in an order, which may be that of a column not shown."""
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="table",
-        columns=tuple(dict.fromkeys((*columns, order))),
-        description=description,
-        queries=(query(columns, (), [[order, True]]),),
-        params={
-            "query_mode": "raw",
-            "all_columns": list(columns),
-            "order_by_cols": [json.dumps([order, True])],
-            "server_pagination": False,
-            "row_limit": 1000,
-            "page_length": 0,
-            "include_search": False,
-            "show_cell_bars": False,
-            "color_pn": False,
-            "allow_rearrange_columns": False,
-            "table_timestamp_format": "%Y-%m-%d",
-            "column_config": {
-                column: {"d3NumberFormat": number_format, "horizontalAlign": "right"}
-                | ({"customColumnName": HEADINGS[column]} if column in HEADINGS else {})
-                for column, number_format in NUMBER_FORMATS.items()
-                if column in columns
-            },
+    shown = columns.split()
+    params = {
+        "query_mode": "raw",
+        "all_columns": shown,
+        "order_by_cols": [json.dumps([order, True])],
+        **dict.fromkeys(("server_pagination", "include_search", "show_cell_bars"), False),
+        **dict.fromkeys(("color_pn", "allow_rearrange_columns"), False),
+        "row_limit": 1000,
+        "page_length": 0,
+        "table_timestamp_format": "%Y-%m-%d",
+        "column_config": {
+            column: {"d3NumberFormat": NUMBER_FORMATS[column], "horizontalAlign": "right"}
+            | ({"customColumnName": HEADINGS[column]} if column in HEADINGS else {})
+            for column in shown
+            if column in NUMBER_FORMATS
         },
-    )
+    }
+    queries = [query(shown, [], [[order, True]])]
+    return Chart(name, source, "table", {*shown, order}, queries, params, description)
 
 
 def axis(title: str, number_format: str = PERCENT) -> dict[str, Any]:
@@ -194,66 +188,57 @@ def axis(title: str, number_format: str = PERCENT) -> dict[str, Any]:
     }
 
 
-def bars(name: str, source: str, member: str, measure: str, scale: dict[str, Any]) -> Chart:
+def bars(title: str, source: str, member: str, measure: str, number_format: str) -> Chart:
     """Return a bar for each member, in the member's own colour and with its number."""
-    metric = value_of(measure)
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="echarts_timeseries_bar",
-        columns=(member, measure, "display_order"),
-        description="",
-        queries=(query([in_order(member), member], [metric]),),
-        params={
-            **scale,
-            "x_axis": in_order(member),
-            # For the colours: Superset gives one to each group.
-            "groupby": [member],
-            "metrics": [metric],
-            "stack": "Stack",
-            "show_value": True,
-            "only_total": True,
-            "show_legend": False,
-            "orientation": "vertical",
-        },
-    )
+    metrics = [value_of(measure)]
+    params = {
+        **axis(title, number_format),
+        "x_axis": in_order(member),
+        # For the colours: Superset gives one to each group.
+        "groupby": [member],
+        "metrics": metrics,
+        "stack": "Stack",
+        "show_value": True,
+        "only_total": True,
+        "show_legend": False,
+        "orientation": "vertical",
+    }
+    name = f"{title} by {DIMENSIONS[member]['singular'] if member in DIMENSIONS else member}"
+    columns = {member, measure, "display_order"}
+    queries = [query([in_order(member), member], metrics)]
+    return Chart(name, source, "echarts_timeseries_bar", columns, queries, params)
 
 
-def mixed(
+def rates(
     name: str,
     source: str,
     x_axis: Any,
-    metrics: list,
-    groups_of_rates: list,
-    columns: tuple[str, ...],
+    metrics: list[dict[str, Any]],
+    group: Any,
+    columns: str,
     description: str,
-    params: dict[str, Any],
+    **params: Any,
 ) -> Chart:
-    """Return a chart of metrics with a dot for each rate, coloured by its group."""
-    rates = [value_of("violation_rate", RATE)]
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="mixed_timeseries",
-        columns=columns,
-        description=description,
-        queries=(query([x_axis], metrics), query([x_axis, *groups_of_rates], rates)),
-        params={
-            **axis("Violation rate"),
-            "x_axis": x_axis,
-            "metrics": metrics,
-            "groupby": [],
-            "metrics_b": rates,
-            "groupby_b": groups_of_rates,
-            "row_limit_b": 1000,
-            "truncate_metric_b": True,
-            "seriesTypeB": "scatter",
-            "markerSizeB": 11,
-            "yAxisIndex": 0,
-            "yAxisIndexB": 0,
-            **params,
-        },
-    )
+    """Return a dot for each violation rate, coloured by its group, over other metrics."""
+    dots = [value_of("violation_rate", RATE)]
+    queries = [query([x_axis], metrics), query([x_axis, group], dots)]
+    shown = {
+        **axis("Violation rate"),
+        "x_axis": x_axis,
+        "metrics": metrics,
+        "groupby": [],
+        "metrics_b": dots,
+        "groupby_b": [group],
+        "row_limit_b": 1000,
+        "truncate_metric_b": True,
+        "seriesTypeB": "scatter",
+        "markerSizeB": 11,
+        "yAxisIndex": 0,
+        "yAxisIndexB": 0,
+        **params,
+    }
+    used = {*columns.split()}
+    return Chart(name, source, "mixed_timeseries", used, queries, shown, description)
 
 
 def intervals(dimension: str, source: str) -> tuple[tuple[Chart, int], tuple[Chart, int]]:
@@ -266,110 +251,80 @@ def intervals(dimension: str, source: str) -> tuple[tuple[Chart, int], tuple[Cha
     title = DIMENSIONS[dimension]["singular"]
     ordered = "seed" in DIMENSIONS[dimension]
     order = "display_order" if ordered else dimension
-    chart = mixed(
-        name=f"Violation rate by {title}",
-        source=source,
+    chart = rates(
+        f"Violation rate by {title}",
+        source,
         x_axis=in_order(dimension) if ordered else dimension,
         metrics=[
             value_of("violation_rate_low", BELOW_INTERVAL),
             sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
         ],
-        groups_of_rates=["verdict"],
-        columns=tuple(dict.fromkeys((dimension, order, "violation_rate", *BOUNDS, "verdict"))),
+        group="verdict",
+        columns=f"{dimension} {order} {RATE_WITH_BOUNDS} verdict",
         description="Bar: interval of the rate. Dot: the rate, in the colour of its verdict.",
-        params={
-            "seriesType": "bar",
-            "stack": True,
-            "sort_series_type": "name",
-            "sort_series_ascending": True,
-        },
+        seriesType="bar",
+        stack=True,
+        sort_series_type="name",
+        sort_series_ascending=True,
     )
-    shown = (dimension, "events", "violation_rate", *BOUNDS, "verdict")
+    shown = f"{dimension} events {RATE_WITH_BOUNDS} verdict"
     return (chart, 7), (table(f"Verdicts by {title}", source, shown, order), 5)
-
-
-def limit_of_judged_days(column: str, label: str) -> dict[str, Any]:
-    """Return the metric that shows a control limit, except where no day is held to it.
-
-    The limits of a partial day with few events lie so far apart that the others look like one line.
-    """
-    return sql_metric(f"MAX(CASE WHEN is_out_of_control IS NOT NULL THEN {column} END)", label)
 
 
 KEY_FINDINGS = table(
     "Key findings",
     "key_findings",
-    columns=("finding", "verdict"),
+    "finding verdict",
     order="display_order",
     description="What the data supports, in sentences made from the numbers.",
 )
-STATUS = bars(
-    "Share of events by status",
-    "compliance_by_status",
-    member="status",
-    measure="event_share",
-    scale=axis("Share of events"),
-)
-JUDGEMENT = sql_column(
+STATUS = bars("Share of events", "compliance_by_status", "status", "event_share", PERCENT)
+# The limits of a partial day with few events lie so far apart that the others look like one line.
+OF_JUDGED_DAYS = "MAX(CASE WHEN is_out_of_control IS NOT NULL THEN {} END)"
+JUDGEMENT = (
     "CASE WHEN is_out_of_control THEN 'outside the limits'"
-    " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END",
-    "judgement",
+    " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END"
 )
-TREND = mixed(
+TREND = rates(
     "Violation rate by day, with control limits",
     "violation_control_chart",
     x_axis="event_date",
     metrics=[
-        limit_of_judged_days("control_limit_low", LOWER_LIMIT),
-        limit_of_judged_days("control_limit_high", UPPER_LIMIT),
+        sql_metric(OF_JUDGED_DAYS.format("control_limit_low"), LOWER_LIMIT),
+        sql_metric(OF_JUDGED_DAYS.format("control_limit_high"), UPPER_LIMIT),
         value_of("center_line", CENTER_LINE),
         value_of("violation_rate_7_days", SEVEN_DAYS),
     ],
-    groups_of_rates=[JUDGEMENT],
-    columns=(
-        *("event_date", "violation_rate", "violation_rate_7_days", "center_line"),
-        *("control_limit_low", "control_limit_high", "is_out_of_control"),
-    ),
-    description=(
-        "Dot: the day's rate. A day within its limits is no news. Partial days and days without "
-        "events are not judged, hence have no limits."
-    ),
-    params={
-        "seriesType": "line",
-        "markerSizeB": 7,
-        "x_axis_time_format": "%Y-%m-%d",
-        "xAxisLabelInterval": "auto",
-        "time_grain_sqla": "P1D",
-    },
+    group=sql_column(JUDGEMENT, "judgement"),
+    columns="event_date violation_rate violation_rate_7_days center_line control_limit_low "
+    "control_limit_high is_out_of_control",
+    description="Dot: the day's rate. A day within its limits is no news. Partial days and days "
+    "without events are not judged, hence have no limits.",
+    seriesType="line",
+    markerSizeB=7,
+    x_axis_time_format="%Y-%m-%d",
+    xAxisLabelInterval="auto",
+    time_grain_sqla="P1D",
 )
 TREND_VERDICT = table(
     "Trend of the violation rate",
     "violation_trend",
-    columns=("days", *CHANGES, "verdict"),
+    f"days {CHANGE_WITH_BOUNDS} verdict",
     order="days",
     description="Change per week with its interval.",
 )
+RISK = bars("Users", "compliance_by_user_risk_tier", "risk_tier", "users", COUNT)
 RISK_TIERS = table(
-    f"Events by {RISK_TIER} of their user",
+    f"Events by {DIMENSIONS['risk_tier']['singular']} of their user",
     "compliance_by_user_risk_tier",
-    columns=("risk_tier", "users", "events", "violation_rate", *BOUNDS),
+    f"risk_tier users events {RATE_WITH_BOUNDS}",
     order="display_order",
     description="A tier is a label of the observed rate, not evidence of risk.",
-)
-RISK = bars(
-    f"Users by {RISK_TIER}",
-    "compliance_by_user_risk_tier",
-    member="risk_tier",
-    measure="users",
-    scale=axis("Users", COUNT),
 )
 RISK_USERS = table(
     "Users with the strongest evidence of risk",
     "top_risk_users",
-    columns=(
-        *("user_id", "events", "violation_events", "violation_rate", "shrunk_violation_rate"),
-        *("p_adjusted", "risk_evidence"),
-    ),
+    "user_id events violation_events violation_rate shrunk_violation_rate p_adjusted risk_evidence",
     order="risk_rank",
     description="Somebody is first on any data: only `confirmed` is more than chance.",
 )
@@ -414,11 +369,8 @@ def database_asset(database_path: str) -> dict[str, Any]:
         # Never cached, or a new release would show only when the cache expires.
         "cache_timeout": -1,
         "expose_in_sqllab": True,
-        "allow_run_async": False,
-        "allow_ctas": False,
-        "allow_cvas": False,
-        "allow_dml": False,
-        "allow_csv_upload": False,
+        **dict.fromkeys(("allow_run_async", "allow_csv_upload"), False),
+        **dict.fromkeys(("allow_ctas", "allow_cvas", "allow_dml"), False),
         "extra": {
             "engine_params": {
                 "connect_args": {
@@ -430,7 +382,6 @@ def database_asset(database_path: str) -> dict[str, Any]:
             "allows_virtual_table_explore": True,
         },
         "uuid": identifier("database"),
-        "version": "1.0.0",
     }
 
 
@@ -449,16 +400,13 @@ def dataset_asset(table: Table) -> dict[str, Any]:
                 "description": column.comment,
                 "type": column.type,
                 "is_dttm": column.type.startswith(("DATE", "TIMESTAMP")),
-                "is_active": True,
-                "groupby": True,
-                "filterable": True,
+                **dict.fromkeys(("is_active", "groupby", "filterable"), True),
                 "expression": None,
             }
             for column in table.columns
         ],
         "metrics": [],
         "uuid": identifier(f"dataset/{table.name}"),
-        "version": "1.0.0",
         "database_uuid": identifier("database"),
     }
 
@@ -471,7 +419,7 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         # Superset puts the number of the imported dataset here.
         "datasource": {"id": 0, "type": "table"},
         "force": False,
-        "queries": list(chart.queries),
+        "queries": chart.queries,
         "form_data": params,
         "result_format": "json",
         "result_type": "full",
@@ -483,8 +431,7 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "params": params,
         "query_context": json.dumps(context),
         "cache_timeout": None,
-        "uuid": identifier(f"chart/{chart.name}"),
-        "version": "1.0.0",
+        "uuid": chart.uuid,
         "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
 
@@ -504,25 +451,21 @@ def positions(charts: Sequence[Chart]) -> dict[str, Any]:
         places[parents[-1]]["children"].append(place)
         return [*parents, place]
 
-    shown = [
-        (height, [cell for cell in row if isinstance(cell[0], str) or cell[0] in charts])
-        for height, row in ROWS
-    ]
-    for row_number, (height, row) in enumerate((row for row in shown if row[1]), start=1):
+    def is_shown(content: Chart | str) -> bool:
+        return isinstance(content, str) or content in charts
+
+    rows = [(height, [cell for cell in row if is_shown(cell[0])]) for height, row in ROWS]
+    for row_number, (height, row) in enumerate((row for row in rows if row[1]), start=1):
         background = {"background": "BACKGROUND_TRANSPARENT"}
         parents = add("ROW", f"{row_number}", ["ROOT_ID", "GRID_ID"], background)
         for cell_number, (content, width) in enumerate(row, start=1):
-            number, size = f"{row_number}-{cell_number}", {"width": width, "height": height}
-            if isinstance(content, str):
-                add("MARKDOWN", number, parents, {**size, "code": content})
-                continue
-            chart = {
+            kind, meta = "MARKDOWN", {"code": content}
+            if isinstance(content, Chart):
+                kind, meta = "CHART", {"sliceName": content.name, "uuid": content.uuid}
                 # Superset replaces it by the number of the imported chart.
-                "chartId": CHARTS.index(content) + 1,
-                "sliceName": content.name,
-                "uuid": identifier(f"chart/{content.name}"),
-            }
-            add("CHART", number, parents, {**size, **chart})
+                meta["chartId"] = CHARTS.index(content) + 1
+            size = {"width": width, "height": height}
+            add(kind, f"{row_number}-{cell_number}", parents, {**size, **meta})
     return places
 
 
@@ -550,27 +493,20 @@ def dashboard_asset(release: Release, charts: Sequence[Chart]) -> dict[str, Any]
             "chart_configuration": {},
         },
         "published": True,
-        "version": "1.0.0",
     }
 
 
-class Dumper(yaml.SafeDumper):
-    """Writes what several charts share in full each time; Superset's files have no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Say that nothing becomes an alias."""
-        return True
-
-
 def write_bundle(output: Path, assets: dict[str, Any]) -> None:
-    """Write assets by their names below one folder to a ZIP file, the same ones to the same bytes."""
+    """Write assets by their names to a ZIP file, the same ones to the same bytes."""
     with whole_file(output) as unfinished, zipfile.ZipFile(unfinished, "w") as bundle:
         for name, asset in sorted(assets.items()):
             entry = zipfile.ZipInfo(f"ott_compliance/{name}.yaml", date_time=ZIP_TIME)
             # Set, because both depend on the platform.
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
-            text = yaml.dump(asset, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=100)
+            # Copied, as Superset's files have no aliases for what an asset holds more than once.
+            content = json.loads(json.dumps({**asset, "version": "1.0.0"}))
+            text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100)
             bundle.writestr(entry, text)
 
 
@@ -592,7 +528,7 @@ def write_dashboard(output: Path, database_path: str | None = None) -> int:
         charts = [chart for chart in CHARTS if chart.table in release.tables]
         assets = {
             # Without a `type`, Superset imports the bundle as a dashboard and as assets.
-            "metadata": {"version": "1.0.0", "timestamp": "1980-01-01T00:00:00+00:00"},
+            "metadata": {"timestamp": "1980-01-01T00:00:00+00:00"},
             "databases/ott_compliance": database_asset(database_path or str(release_file)),
             "dashboards/ott_compliance": dashboard_asset(release, charts),
         }
