@@ -1,8 +1,7 @@
 """Write a Superset dashboard over the published tables, as a bundle that Superset imports.
 
 The bundle is a ZIP file of Superset's export format. The same release and arguments give the same
-bytes, and every object keeps its identifier, so that a later import updates what an earlier one
-made.
+bytes, and every object keeps its identifier, so that an import updates what an earlier one made.
 """
 
 from __future__ import annotations
@@ -50,7 +49,6 @@ HEADINGS = {
 }
 
 # Labels of what the charts draw. The invisible part below an interval comes first by its name.
-RATE = "rate"
 BELOW_INTERVAL = "interval from"
 INTERVAL = "interval width"
 LOWER_LIMIT = "lower control limit"
@@ -69,7 +67,7 @@ LABEL_COLORS = {
 
 
 def identifier(name: str) -> str:
-    """Return the identifier of an object of the bundle by its name."""
+    """Return the identifier of an object of the bundle, which stays the same as its name does."""
     return str(uuid5(NAMESPACE, name))
 
 
@@ -88,20 +86,9 @@ class Chart:
     params: dict[str, Any]
     description: str = ""
 
-    @property
-    def uuid(self) -> str:
-        """Identifier that stays the same as long as the name does."""
-        return identifier(f"chart/{self.name}")
-
-
-# --- charts --------------------------------------------------------------------------------------
-
 
 def value_of(column: str, label: str | None = None) -> dict[str, Any]:
-    """Return the metric that shows a column of a table with one row a member.
-
-    Superset draws only aggregates; the largest of a single value is that value.
-    """
+    """Return the metric that shows a column with one value a member; Superset only aggregates."""
     return {
         "expressionType": "SIMPLE",
         "column": {"column_name": column},
@@ -170,21 +157,18 @@ def axis(title: str, number_format: str = PERCENT) -> dict[str, Any]:
     return {
         "y_axis_format": number_format,
         "y_axis_bounds": [0, None],
-        "truncateYAxis": False,
-        "truncateXAxis": False,
+        **dict.fromkeys(("truncateYAxis", "truncateXAxis"), False),
+        **dict.fromkeys(("show_legend", "rich_tooltip", "truncate_metric"), True),
         "xAxisLabelInterval": "0",
         "y_axis_title": title,
         "y_axis_title_margin": 50,
         "y_axis_title_position": "Left",
-        "show_legend": True,
         "legendType": "plain",
         "legendOrientation": "top",
-        "rich_tooltip": True,
         "tooltipTimeFormat": "%Y-%m-%d",
         "color_scheme": "supersetColors",
         "annotation_layers": [],
         "row_limit": 1000,
-        "truncate_metric": True,
     }
 
 
@@ -198,9 +182,7 @@ def bars(title: str, source: str, member: str, measure: str, number_format: str)
         "groupby": [member],
         "metrics": metrics,
         "stack": "Stack",
-        "show_value": True,
-        "only_total": True,
-        "show_legend": False,
+        **{"show_value": True, "only_total": True, "show_legend": False},
         "orientation": "vertical",
     }
     name = f"{title} by {DIMENSIONS[member]['singular'] if member in DIMENSIONS else member}"
@@ -220,7 +202,7 @@ def rates(
     **params: Any,
 ) -> Chart:
     """Return a dot for each violation rate, coloured by its group, over other metrics."""
-    dots = [value_of("violation_rate", RATE)]
+    dots = [value_of("violation_rate", "rate")]
     queries = [query([x_axis], metrics), query([x_axis, group], dots)]
     shown = {
         **axis("Violation rate"),
@@ -341,8 +323,7 @@ has more violations than chance explains: `confirmed` does, adjusted for the num
 `watch` only before that adjustment.
 """
 
-# The rows of the dashboard: the height in units of 8 pixels, and charts and texts with their width;
-# a row is 12 wide.
+# Rows: the height in units of 8 pixels; charts and texts, each with its width, 12 together.
 ROWS = (
     (60, ((KEY_FINDINGS, 8), (STATUS, 4))),
     (12, ((HOW_TO_READ, 12),)),
@@ -413,8 +394,8 @@ def dataset_asset(table: Table) -> dict[str, Any]:
 
 def chart_asset(chart: Chart) -> dict[str, Any]:
     """Return a chart with the query that Superset's API answers for it."""
-    params = {"viz_type": chart.viz_type, "adhoc_filters": [], "extra_form_data": {}}
-    params |= chart.params
+    filters = {"adhoc_filters": [], "extra_form_data": {}}
+    params = {"viz_type": chart.viz_type, **filters, **chart.params}
     context = {
         # Superset puts the number of the imported dataset here.
         "datasource": {"id": 0, "type": "table"},
@@ -431,7 +412,7 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "params": params,
         "query_context": json.dumps(context),
         "cache_timeout": None,
-        "uuid": chart.uuid,
+        "uuid": identifier(f"chart/{chart.name}"),
         "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
 
@@ -451,19 +432,17 @@ def positions(charts: Sequence[Chart]) -> dict[str, Any]:
         places[parents[-1]]["children"].append(place)
         return [*parents, place]
 
-    def is_shown(content: Chart | str) -> bool:
-        return isinstance(content, str) or content in charts
-
-    rows = [(height, [cell for cell in row if is_shown(cell[0])]) for height, row in ROWS]
+    shown = [*charts, HOW_TO_READ, RISK_NOTE]
+    rows = [(height, [cell for cell in row if cell[0] in shown]) for height, row in ROWS]
     for row_number, (height, row) in enumerate((row for row in rows if row[1]), start=1):
         background = {"background": "BACKGROUND_TRANSPARENT"}
         parents = add("ROW", f"{row_number}", ["ROOT_ID", "GRID_ID"], background)
         for cell_number, (content, width) in enumerate(row, start=1):
             kind, meta = "MARKDOWN", {"code": content}
             if isinstance(content, Chart):
-                kind, meta = "CHART", {"sliceName": content.name, "uuid": content.uuid}
                 # Superset replaces it by the number of the imported chart.
-                meta["chartId"] = CHARTS.index(content) + 1
+                kind, meta = "CHART", {"chartId": CHARTS.index(content) + 1}
+                meta |= {"sliceName": content.name, "uuid": identifier(f"chart/{content.name}")}
             size = {"width": width, "height": height}
             add(kind, f"{row_number}-{cell_number}", parents, {**size, **meta})
     return places
@@ -533,8 +512,8 @@ def write_dashboard(output: Path, database_path: str | None = None) -> int:
             "dashboards/ott_compliance": dashboard_asset(release, charts),
         }
         for chart in charts:
-            dataset = dataset_asset(release.tables[chart.table])
-            assets[f"datasets/ott_compliance/{chart.table}"] = dataset
+            table = release.tables[chart.table]
+            assets[f"datasets/ott_compliance/{table.name}"] = dataset_asset(table)
             file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
             assets[f"charts/{file_name}"] = chart_asset(chart)
     write_bundle(output, assets)
