@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import psycopg
@@ -52,6 +51,10 @@ SCHEMA_COMMENT = (
     "Release {release}, copied by ott postgres. The next copy replaces these tables: {tables}"
 )
 REPLACED_TABLES = re.compile(r"The next copy replaces these tables: (.*)")
+WOULD_BREAK = (
+    "Replacing the tables would break what hangs on them: {}; "
+    "drop that first, and create it again after the copy."
+)
 
 # What the parts of a connection string look like when none of them holds a piece of a password that
 # ought to have been quoted or encoded. Errors of Postgres quote these parts.
@@ -61,20 +64,6 @@ PLAIN_PART_OF_ANY_OTHER_NAME = r"[^@=\s]*"
 
 class CopyError(OttError):
     """Why a release was not copied, in a sentence for the user."""
-
-
-@dataclass(frozen=True)
-class Grant:
-    """A privilege on a table, or on one column; `grantee` is SQL: a quoted role, or public."""
-
-    table: str
-    column: str | None
-    grantee: str
-    privilege: str
-    grantable: bool
-
-
-# --- the release ---------------------------------------------------------------------------------
 
 
 def postgres_type(table: Table, column: Column) -> str:
@@ -87,19 +76,6 @@ def postgres_type(table: Table, column: Column) -> str:
             "for which ott postgres knows no type of Postgres."
         )
     return found
-
-
-def _batches(source: Release, table: Table) -> Iterator[list[tuple]]:
-    names = ((releases.name(column.name), column.type) for column in table.columns)
-    expressions = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
-    result = source.connection.execute(
-        f"select {', '.join(expressions)} from {SCHEMA}.{releases.name(table.name)}"
-    )
-    while rows := result.fetchmany(BATCH_ROWS):
-        yield rows
-
-
-# --- the copy ------------------------------------------------------------------------------------
 
 
 def copy_release(
@@ -119,9 +95,11 @@ def copy_release(
     with target.transaction():
         for timeout in ("statement", "lock", "idle_in_transaction_session"):
             target.execute(f"set local {timeout}_timeout = 0")
-        _keep_other_copies_out(target, schema)
+        lock = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+        if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
+            raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
         old = _take_over_schema(target, schema, release, [table.name for table in tables])
-        _refuse_to_break(target, old)
+        _refuse_to_break(target, [*old.values()])
         with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as progress:
             for table in tables:
                 progress.set_description(table.name)
@@ -131,10 +109,10 @@ def copy_release(
     return rows
 
 
-def _keep_other_copies_out(target: psycopg.Connection, schema: str) -> None:
-    lock = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
-    if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
-        raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
+def _run(target: psycopg.Connection, statement: str, *parts: object) -> None:
+    """Run a statement, {} in it being a name given as a tuple, other SQL, or a value."""
+    parts = [sql.Identifier(*part) if isinstance(part, tuple) else part for part in parts]
+    target.execute(sql.SQL(statement).format(*parts))
 
 
 def _take_over_schema(
@@ -145,61 +123,49 @@ def _take_over_schema(
         "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [schema]
     ).fetchone()
     if not found:
-        target.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
-    relations = dict(
-        target.execute(
-            "select relname, oid from pg_class where relnamespace = %s::regnamespace order by 1",
-            [sql.Identifier(schema).as_string(target)],
-        ).fetchall()
-    )
+        _run(target, "create schema {}", (schema,))
+    relations = target.execute(
+        "select relname, pg_class.oid from pg_class join pg_namespace "
+        "on relnamespace = pg_namespace.oid where nspname = %s order by 1",
+        [schema],
+    ).fetchall()
     recorded = REPLACED_TABLES.search((found and found[0]) or "")
-    ours = set(recorded[1].split(", ")) if recorded else set()
-    for name in names:
-        if name in relations and name not in ours:
+    ours = recorded[1].split(", ") if recorded else []
+    for name, _ in relations:
+        if name in names and name not in ours:
             raise CopyError(
                 f"Schema {schema} has a table {name} that is not from an earlier copy; "
                 "choose another schema with --schema, or drop that table."
             )
     comment = SCHEMA_COMMENT.format(release=release, tables=", ".join(names))
-    target.execute(
-        sql.SQL("comment on schema {} is {}").format(sql.Identifier(schema), sql.Literal(comment))
-    )
-    return {name: oid for name, oid in relations.items() if name in ours}
+    _run(target, "comment on schema {} is {}", (schema,), comment)
+    return {name: oid for name, oid in relations if name in ours}
 
 
-def _refuse_to_break(target: psycopg.Connection, old: dict[str, int]) -> None:
+def _refuse_to_break(target: psycopg.Connection, old: list[int]) -> None:
     """Raise CopyError if somebody has built on the old tables: at once, and again when locked."""
-    oids = list(old.values())
     view = target.execute(
         """
-        select views.oid::regclass::text, depend.refobjid::regclass::text
-        from pg_depend as depend
-        join pg_rewrite as rules
-            on depend.classid = 'pg_rewrite'::regclass and depend.objid = rules.oid
+        select format('view %%s depends on table %%s', views.oid::regclass, refobjid::regclass)
+        from pg_depend join pg_rewrite as rules
+            on classid = 'pg_rewrite'::regclass and objid = rules.oid
         join pg_class as views on rules.ev_class = views.oid
-        where depend.refclassid = 'pg_class'::regclass
-            and depend.refobjid = any(%(oids)s) and views.oid <> all(%(oids)s)
+        where refclassid = 'pg_class'::regclass
+            and refobjid = any(%(old)s) and views.oid <> all(%(old)s)
         order by 1
         """,
-        {"oids": oids},
+        {"old": old},
     ).fetchone()
     if view:
-        raise CopyError(_would_break(f"view {view[0]} depends on table {view[1]}"))
+        raise CopyError(WOULD_BREAK.format(view[0]))
     secured = target.execute(
-        "select oid::regclass::text from pg_class where oid = any(%s) and relrowsecurity", [oids]
+        "select oid::regclass::text from pg_class where oid = any(%s) and relrowsecurity", [old]
     ).fetchone()
     if secured:
         raise CopyError(
             f"Table {secured[0]} has row security, which the new table would not have; "
             "disable it, or choose another schema with --schema."
         )
-
-
-def _would_break(dependency: str) -> str:
-    return (
-        f"Replacing the tables would break what hangs on them: {dependency}; "
-        "drop that first, and create it again after the copy."
-    )
 
 
 def _copy_table(
@@ -210,32 +176,30 @@ def _copy_table(
     types: Sequence[str],
     progress: tqdm,
 ) -> None:
-    name = sql.Identifier(schema, table.name + NEXT)
-    columns = sql.SQL(", ").join(
+    new = (schema, table.name + NEXT)
+    columns = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(kind))
         for column, kind in zip(table.columns, types, strict=True)
+    ]
+    _run(target, "create table {} ({})", new, sql.SQL(", ").join(columns))
+    names = ((releases.name(column.name), column.type) for column in table.columns)
+    values = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
+    result = source.connection.execute(
+        f"select {', '.join(values)} from {SCHEMA}.{releases.name(table.name)}"
     )
-    target.execute(sql.SQL("create table {} ({})").format(name, columns))
     # Frozen rows are seen by transactions that began before the copy, too. Without it, a reader
     # with an old snapshot would find the new tables empty.
-    statement = sql.SQL("copy {} from stdin (format binary, freeze)").format(name)
+    statement = sql.SQL("copy {} from stdin (format binary, freeze)").format(sql.Identifier(*new))
     with target.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types([kind.partition("(")[0] for kind in types])
-        for rows in _batches(source, table):
+        while rows := result.fetchmany(BATCH_ROWS):
             for row in rows:
                 copy.write_row(row)
             progress.update(len(rows))
-    target.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(table.comment)))
+    _run(target, "comment on table {} is {}", new, table.comment)
     for column in table.columns:
-        target.execute(
-            sql.SQL("comment on column {} is {}").format(
-                sql.Identifier(schema, table.name + NEXT, column.name), sql.Literal(column.comment)
-            )
-        )
-    target.execute(sql.SQL("analyze {}").format(name))
-
-
-# --- the swap ------------------------------------------------------------------------------------
+        _run(target, "comment on column {} is {}", (*new, column.name), column.comment)
+    _run(target, "analyze {}", new)
 
 
 def _swap(
@@ -245,20 +209,25 @@ def _swap(
     old: dict[str, int],
     patience: float,
 ) -> None:
-    grants: list[Grant] = []
+    """Put the new tables in the place of the old ones, with the grants that these have."""
+    grants = []
     if old:
-        old_names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
-        _lock(target, old_names, list(old.values()), patience)
-        _refuse_to_break(target, old)
-        grants = _grants(target, list(old.values()))
-        target.execute(sql.SQL("drop table {}").format(old_names))
+        names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
+        _lock(target, names, [*old.values()], patience)
+        _refuse_to_break(target, [*old.values()])
+        grants = _grants(target, schema, old)
+        _run(target, "drop table {}", names)
     for table in tables:
-        target.execute(
-            sql.SQL("alter table {} rename to {}").format(
-                sql.Identifier(schema, table.name + NEXT), sql.Identifier(table.name)
-            )
-        )
-    _give_grants(target, schema, [table for table in tables if table.name in old], grants)
+        _run(target, "alter table {} rename to {}", (schema, table.name + NEXT), (table.name,))
+    # Those that the default privileges gave.
+    for table, _, grantee, *_ in _grants(target, schema, old):
+        _run(target, "revoke all on {} from {}", (schema, table), sql.SQL(grantee))
+    new = {(table.name, column.name) for table in tables for column in table.columns}
+    new |= {(table.name, None) for table in tables}
+    for table, column, grantee, privilege, option in grants:
+        if (table, column) in new:
+            right, role, option = sql.SQL(privilege), sql.SQL(grantee), sql.SQL(option)
+            _run(target, "grant {} on {} to {} {}", right, (schema, table), role, option)
 
 
 def _lock(
@@ -270,89 +239,59 @@ def _lock(
         try:
             with target.transaction():
                 target.execute(f"set local statement_timeout = '{LOCK_ATTEMPT}'")
-                target.execute(sql.SQL("lock table {} in access exclusive mode").format(names))
+                _run(target, "lock table {} in access exclusive mode", names)
                 target.execute("set local statement_timeout = 0")
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
             if time.monotonic() > deadline:
+                readers = target.execute(
+                    """
+                    select string_agg(distinct format(
+                        '%%s, process %%s of user %%s', application_name, pid, usename
+                    ), '; ')
+                    from pg_locks join pg_stat_activity using (pid)
+                    where relation = any(%s) and granted and pid <> pg_backend_pid()
+                    """,
+                    [oids],
+                ).fetchone()[0]
                 raise CopyError(
                     f"The old tables were in use for {patience:g} seconds ("
-                    f"{_readers(target, oids)}), so they are still there; "
+                    f"{readers or 'by readers who have just left'}), so they are still there; "
                     "end those transactions, or give --wait more seconds."
                 ) from None
         time.sleep(SECONDS_BETWEEN_ATTEMPTS)
 
 
-def _readers(target: psycopg.Connection, oids: list[int]) -> str:
-    readers = target.execute(
-        """
-        select distinct format('%%s, process %%s of user %%s', application_name, pid, usename)
-        from pg_locks join pg_stat_activity using (pid)
-        where relation = any(%s) and granted and pid <> pg_backend_pid()
-        """,
-        [oids],
-    ).fetchall()
-    return "; ".join(reader for (reader,) in readers) or "by readers who have just left"
+def _grants(target: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[tuple]:
+    """Read what others than the present user may do with those of these tables that are there.
 
-
-def _grants(target: psycopg.Connection, oids: list[int]) -> list[Grant]:
-    """Read what others than the present user may do with tables."""
-    rows = target.execute(
+    Returns the table, the column or None, and as SQL the grantee, the privilege and its option.
+    """
+    return target.execute(
         """
-        with access_lists as (
-            select relname, null as attname, relacl as acl
-            from pg_class where oid = any(%(oids)s)
+        with relations as (
+            select pg_class.oid, relname, relacl
+            from pg_class join pg_namespace on relnamespace = pg_namespace.oid
+            where nspname = %s and relname = any(%s)
+        ),
+        access_lists as (
+            select relname, null as attname, relacl as acl from relations
             union all
             select relname, attname, attacl
-            from pg_class join pg_attribute on attrelid = pg_class.oid
-            where pg_class.oid = any(%(oids)s) and not attisdropped
+            from relations join pg_attribute on attrelid = relations.oid
+            where not attisdropped
         )
         select
             relname,
             attname,
             case when grantee = 0 then 'public' else grantee::regrole::text end,
-            privilege_type,
-            is_grantable
+            privilege_type || coalesce(' (' || quote_ident(attname) || ')', ''),
+            case when is_grantable then 'with grant option' else '' end
         from access_lists cross join aclexplode(acl)
         where grantee <> (select oid from pg_roles where rolname = current_user)
         """,
-        {"oids": oids},
+        [schema, [*tables]],
     ).fetchall()
-    return [Grant(*row) for row in rows]
-
-
-def _give_grants(
-    target: psycopg.Connection, schema: str, tables: Sequence[Table], grants: Sequence[Grant]
-) -> None:
-    """Let the new tables have these grants, and not those that the default privileges gave."""
-    columns = {table.name: {column.name for column in table.columns} for table in tables}
-    oids = [
-        target.execute(
-            "select %s::regclass::oid", [sql.Identifier(schema, name).as_string(target)]
-        ).fetchone()[0]
-        for name in columns
-    ]
-    for grant in _grants(target, oids):
-        target.execute(
-            sql.SQL("revoke all on {} from {}").format(
-                sql.Identifier(schema, grant.table), sql.SQL(grant.grantee)
-            )
-        )
-    for grant in grants:
-        if grant.table not in columns:
-            continue
-        if grant.column is not None and grant.column not in columns[grant.table]:
-            continue
-        columns_named = sql.SQL("({})").format(sql.Identifier(grant.column or ""))
-        target.execute(
-            sql.SQL("grant {} {} on {} to {} {}").format(
-                sql.SQL(grant.privilege),
-                columns_named if grant.column else sql.SQL(""),
-                sql.Identifier(schema, grant.table),
-                sql.SQL(grant.grantee),
-                sql.SQL("with grant option" if grant.grantable else ""),
-            )
-        )
 
 
 # --- the connection ------------------------------------------------------------------------------
@@ -403,20 +342,6 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".")
 
 
-def _reason(error: psycopg.Error) -> str:
-    match error:
-        case psycopg.errors.DependentObjectsStillExist():
-            return _would_break((error.diag.message_detail or "").replace("\n", "; "))
-        case psycopg.errors.InsufficientPrivilege():
-            return (
-                f"Postgres refuses: {error.diag.message_primary}; the user must own the schema and "
-                "its tables, or have CREATE on the database for a schema that is not there yet."
-            )
-        case _:
-            # Not "nothing has changed": a connection can be lost while it says that it is done.
-            return f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
-
-
 def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
     """Copy a release, by default the one that is served, and return a sentence about the copy.
 
@@ -432,8 +357,19 @@ def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
             rows = copy_release(source, target, release.name, schema, patience)
             done = f"{len(source.tables)} tables, {rows:,} rows"
             database = target.info.dbname
+    except psycopg.errors.DependentObjectsStillExist as error:
+        dependencies = (error.diag.message_detail or "").replace("\n", "; ")
+        raise CopyError(WOULD_BREAK.format(dependencies)) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CopyError(
+            f"Postgres refuses: {error.diag.message_primary}; the user must own the schema and "
+            "its tables, or have CREATE on the database for a schema that is not there yet."
+        ) from error
     except psycopg.Error as error:
-        raise CopyError(_reason(error)) from error
+        # Not "nothing has changed": a connection can be lost while it says that it is done.
+        raise CopyError(
+            f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
+        ) from error
     except duckdb.Error as error:
         raise CopyError(f"The release cannot be read: {_first_line(error)}.") from error
     return (
