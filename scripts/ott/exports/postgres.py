@@ -19,7 +19,7 @@ from psycopg.pq import Conninfo
 from tqdm import tqdm
 
 from ott import OttError, releases
-from ott.catalog import SCHEMA, Column, Release, Table
+from ott.catalog import SCHEMA, Release, Table
 
 NEXT = "__next"
 BATCH_ROWS = 10_000
@@ -30,21 +30,11 @@ BATCH_ROWS = 10_000
 LOCK_ATTEMPT = "500ms"
 SECONDS_BETWEEN_ATTEMPTS = 2.0
 
-POSTGRES_TYPES = {
-    "BIGINT": "int8",
-    "BLOB": "bytea",
-    "BOOLEAN": "bool",
-    "DATE": "date",
-    "DOUBLE": "float8",
-    "FLOAT": "float4",
-    "INTEGER": "int4",
-    "SMALLINT": "int2",
-    "TIME": "time",
-    "TIMESTAMP": "timestamp",
-    "TINYINT": "int2",
-    "UUID": "uuid",
-    "VARCHAR": "text",
-}
+SAME_TYPES = ("BIGINT", "BOOLEAN", "DATE", "INTEGER", "SMALLINT", "TIME", "TIMESTAMP", "UUID")
+POSTGRES_TYPES = {name: name.lower() for name in SAME_TYPES}
+POSTGRES_TYPES |= dict(
+    BLOB="bytea", DOUBLE="float8", FLOAT="float4", TINYINT="int2", VARCHAR="text"
+)
 
 # The comment on the schema is the memory of what a copy wrote, and may therefore drop.
 SCHEMA_COMMENT = (
@@ -58,38 +48,39 @@ WOULD_BREAK = (
 
 # What the parts of a connection string look like when none of them holds a piece of a password that
 # ought to have been quoted or encoded. Errors of Postgres quote these parts.
-PLAIN_PART = {"user": r"[^@:=\s]*", "port": r"[\d,]*", "hostaddr": r"[\da-f.:,]*"}
-PLAIN_PART_OF_ANY_OTHER_NAME = r"[^@=\s]*"
+PLAIN_PART = {b"user": r"[^@:=\s]*", b"port": r"[\d,]*", b"hostaddr": r"[\da-f.:,]*"}
+OTHER_PLAIN_PART = r"[^@=\s]*"
 
 
 class CopyError(OttError):
     """Why a release was not copied, in a sentence for the user."""
 
 
-def postgres_type(table: Table, column: Column) -> str:
-    """Return the type that holds the same values in Postgres; raises CopyError if there is none."""
-    decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", column.type)
-    found = f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES.get(column.type)
-    if found is None:
-        raise CopyError(
-            f"Column {column.name} of table {table.name} has the type {column.type}, "
-            "for which ott postgres knows no type of Postgres."
-        )
+def postgres_types(table: Table) -> list[str]:
+    """Return types that hold the same values in Postgres; raises CopyError if one has none."""
+    found = []
+    for column in table.columns:
+        decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", column.type)
+        if not decimal and column.type not in POSTGRES_TYPES:
+            raise CopyError(
+                f"Column {column.name} of table {table.name} has the type {column.type}, "
+                "for which ott postgres knows no type of Postgres."
+            )
+        found.append(f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES[column.type])
     return found
 
 
 def copy_release(
     source: Release, target: psycopg.Connection, release: str, schema: str, patience: float
 ) -> int:
-    """Replace the tables of a Postgres schema by those of an open release, in one transaction.
+    """Replace the tables of a Postgres schema by those of an open release; return how many rows.
 
-    `release` is a name for the schema's comment; `patience` is how many seconds to wait for
-    readers of the old tables to finish. Returns the number of rows copied.
-
-    Raises OttError, psycopg.Error or duckdb.Error; the schema is then as it was.
+    `release` is a name for the schema's comment; `patience` is in seconds. Raises OttError,
+    psycopg.Error or duckdb.Error; the schema is then as it was.
     """
     tables = [*source.tables.values()]
-    types = {table: [postgres_type(table, column) for column in table.columns] for table in tables}
+    for table in tables:
+        postgres_types(table)  # or the copy ends here
     rows = sum(source.size(table.name) for table in tables)
     target.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     with target.transaction():
@@ -99,13 +90,16 @@ def copy_release(
         if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
             raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
         old = _take_over_schema(target, schema, release, [table.name for table in tables])
-        _refuse_to_break(target, [*old.values()])
+        _refuse_to_break(target, old)
         with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as progress:
             for table in tables:
                 progress.set_description(table.name)
-                _copy_table(source, target, schema, table, types[table], progress)
+                _copy_table(source, target, table, (schema, table.name + NEXT), progress)
             progress.set_description("replacing the old tables")
-            _swap(target, schema, tables, old, patience)
+            if old:
+                _lock(target, schema, old, patience)
+            _refuse_to_break(target, old)
+            _swap(target, schema, tables, old)
     return rows
 
 
@@ -125,8 +119,8 @@ def _take_over_schema(
     if not found:
         _run(target, "create schema {}", (schema,))
     relations = target.execute(
-        "select relname, pg_class.oid from pg_class join pg_namespace "
-        "on relnamespace = pg_namespace.oid where nspname = %s order by 1",
+        "select relname, oid from pg_class "
+        "where relnamespace = (select oid from pg_namespace where nspname = %s) order by 1",
         [schema],
     ).fetchall()
     recorded = REPLACED_TABLES.search((found and found[0]) or "")
@@ -142,24 +136,24 @@ def _take_over_schema(
     return {name: oid for name, oid in relations if name in ours}
 
 
-def _refuse_to_break(target: psycopg.Connection, old: list[int]) -> None:
+def _refuse_to_break(target: psycopg.Connection, old: dict[str, int]) -> None:
     """Raise CopyError if somebody has built on the old tables: at once, and again when locked."""
+    oids = [*old.values()]
     view = target.execute(
         """
         select format('view %%s depends on table %%s', views.oid::regclass, refobjid::regclass)
         from pg_depend join pg_rewrite as rules
             on classid = 'pg_rewrite'::regclass and objid = rules.oid
         join pg_class as views on rules.ev_class = views.oid
-        where refclassid = 'pg_class'::regclass
-            and refobjid = any(%(old)s) and views.oid <> all(%(old)s)
-        order by 1
+        where refclassid = 'pg_class'::regclass and refobjid = any(%(old)s)
+            and views.oid <> all(%(old)s) order by 1
         """,
-        {"old": old},
+        {"old": oids},
     ).fetchone()
     if view:
         raise CopyError(WOULD_BREAK.format(view[0]))
     secured = target.execute(
-        "select oid::regclass::text from pg_class where oid = any(%s) and relrowsecurity", [old]
+        "select oid::regclass::text from pg_class where oid = any(%s) and relrowsecurity", [oids]
     ).fetchone()
     if secured:
         raise CopyError(
@@ -169,14 +163,9 @@ def _refuse_to_break(target: psycopg.Connection, old: list[int]) -> None:
 
 
 def _copy_table(
-    source: Release,
-    target: psycopg.Connection,
-    schema: str,
-    table: Table,
-    types: Sequence[str],
-    progress: tqdm,
+    source: Release, target: psycopg.Connection, table: Table, new: tuple, progress: tqdm
 ) -> None:
-    new = (schema, table.name + NEXT)
+    types = postgres_types(table)
     columns = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(kind))
         for column, kind in zip(table.columns, types, strict=True)
@@ -203,37 +192,28 @@ def _copy_table(
 
 
 def _swap(
-    target: psycopg.Connection,
-    schema: str,
-    tables: Sequence[Table],
-    old: dict[str, int],
-    patience: float,
+    target: psycopg.Connection, schema: str, tables: Sequence[Table], old: dict[str, int]
 ) -> None:
     """Put the new tables in the place of the old ones, with the grants that these have."""
-    grants = []
+    grants = _grants(target, schema, old)
     if old:
         names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
-        _lock(target, names, [*old.values()], patience)
-        _refuse_to_break(target, [*old.values()])
-        grants = _grants(target, schema, old)
         _run(target, "drop table {}", names)
     for table in tables:
         _run(target, "alter table {} rename to {}", (schema, table.name + NEXT), (table.name,))
     # Those that the default privileges gave.
-    for table, _, grantee, *_ in _grants(target, schema, old):
-        _run(target, "revoke all on {} from {}", (schema, table), sql.SQL(grantee))
-    new = {(table.name, column.name) for table in tables for column in table.columns}
-    new |= {(table.name, None) for table in tables}
-    for table, column, grantee, privilege, option in grants:
-        if (table, column) in new:
-            right, role, option = sql.SQL(privilege), sql.SQL(grantee), sql.SQL(option)
-            _run(target, "grant {} on {} to {} {}", right, (schema, table), role, option)
+    for *_, revoke in _grants(target, schema, old):
+        target.execute(revoke)
+    there = {(table.name, column.name) for table in tables for column in table.columns}
+    there |= {(table.name, None) for table in tables}
+    for table, column, grant, _ in grants:
+        if (table, column) in there:
+            target.execute(grant)
 
 
-def _lock(
-    target: psycopg.Connection, names: sql.Composed, oids: list[int], patience: float
-) -> None:
+def _lock(target: psycopg.Connection, schema: str, old: dict[str, int], patience: float) -> None:
     """Wait until no transaction has read the old tables, so that none can read both."""
+    names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -245,14 +225,10 @@ def _lock(
         except (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
             if time.monotonic() > deadline:
                 readers = target.execute(
-                    """
-                    select string_agg(distinct format(
-                        '%%s, process %%s of user %%s', application_name, pid, usename
-                    ), '; ')
-                    from pg_locks join pg_stat_activity using (pid)
-                    where relation = any(%s) and granted and pid <> pg_backend_pid()
-                    """,
-                    [oids],
+                    "select string_agg(distinct format('%%s, process %%s of user %%s', "
+                    "application_name, pid, usename), '; ') from pg_locks join pg_stat_activity "
+                    "using (pid) where relation = any(%s) and granted and pid <> pg_backend_pid()",
+                    [[*old.values()]],
                 ).fetchone()[0]
                 raise CopyError(
                     f"The old tables were in use for {patience:g} seconds ("
@@ -263,38 +239,30 @@ def _lock(
 
 
 def _grants(target: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[tuple]:
-    """Read what others than the present user may do with those of these tables that are there.
-
-    Returns the table, the column or None, and as SQL the grantee, the privilege and its option.
-    """
+    """Return table, column or None, and statements that grant and revoke what others may do."""
     return target.execute(
         """
-        with relations as (
-            select pg_class.oid, relname, relacl
-            from pg_class join pg_namespace on relnamespace = pg_namespace.oid
-            where nspname = %s and relname = any(%s)
-        ),
-        access_lists as (
-            select relname, null as attname, relacl as acl from relations
+        with access_lists as (
+            select oid as relation, null as attname, relacl as acl from pg_class
             union all
-            select relname, attname, attacl
-            from relations join pg_attribute on attrelid = relations.oid
-            where not attisdropped
+            select attrelid, attname, attacl from pg_attribute where not attisdropped
         )
         select
-            relname,
-            attname,
-            case when grantee = 0 then 'public' else grantee::regrole::text end,
-            privilege_type || coalesce(' (' || quote_ident(attname) || ')', ''),
-            case when is_grantable then 'with grant option' else '' end
-        from access_lists cross join aclexplode(acl)
-        where grantee <> (select oid from pg_roles where rolname = current_user)
+            relname, attname,
+            format(
+                'grant %%s%%s on %%s to %%s%%s', privilege_type,
+                ' (' || quote_ident(attname) || ')', relation::regclass, role,
+                case when is_grantable then ' with grant option' end
+            ),
+            format('revoke all on %%s from %%s', relation::regclass, role)
+        from access_lists join pg_class on relation = pg_class.oid
+        join pg_namespace on relnamespace = pg_namespace.oid cross join aclexplode(acl)
+        cross join coalesce(nullif(grantee, 0)::regrole::text, 'public') as role
+        where nspname = %s and relname = any(%s)
+            and grantee <> (select oid from pg_roles where rolname = current_user)
         """,
         [schema, [*tables]],
     ).fetchall()
-
-
-# --- the connection ------------------------------------------------------------------------------
 
 
 def _connect(dsn: str) -> psycopg.Connection:
@@ -315,19 +283,14 @@ def _connect(dsn: str) -> psycopg.Connection:
 
 
 def _passwords(dsn: str) -> list[str]:
-    """Return the passwords in a connection string that did not work.
-
-    Raises CopyError when there is doubt whether they are all.
-    """
+    """Return the passwords in a connection string; raises CopyError if these may not be all."""
     try:
         parts = [part for part in Conninfo.parse(dsn.encode()) if part.val]
     except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None or not all(
         part.dispchar == b"*"
-        or re.fullmatch(
-            PLAIN_PART.get(part.keyword.decode(), PLAIN_PART_OF_ANY_OTHER_NAME), part.val.decode()
-        )
+        or re.fullmatch(PLAIN_PART.get(part.keyword, OTHER_PLAIN_PART), part.val.decode())
         for part in parts
     ):
         raise CopyError(
@@ -355,8 +318,11 @@ def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
         releases.verify(release)
         with Release(release) as source, _connect(dsn) as target:
             rows = copy_release(source, target, release.name, schema, patience)
-            done = f"{len(source.tables)} tables, {rows:,} rows"
-            database = target.info.dbname
+            return (
+                f"Copied release {release.name} to schema {schema} of database "
+                f"{target.info.dbname}: {len(source.tables)} tables, {rows:,} rows, "
+                f"{time.monotonic() - started:.1f} seconds."
+            )
     except psycopg.errors.DependentObjectsStillExist as error:
         dependencies = (error.diag.message_detail or "").replace("\n", "; ")
         raise CopyError(WOULD_BREAK.format(dependencies)) from error
@@ -372,7 +338,3 @@ def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
         ) from error
     except duckdb.Error as error:
         raise CopyError(f"The release cannot be read: {_first_line(error)}.") from error
-    return (
-        f"Copied release {release.name} to schema {schema} of database {database}: "
-        f"{done}, {time.monotonic() - started:.1f} seconds."
-    )
