@@ -102,9 +102,6 @@ def read_bundle(bundle: Path, kind: str = "") -> list[dict]:
         return [yaml.safe_load(archive.read(name)) for name in names]
 
 
-# --- the bundle ----------------------------------------------------------------------------------
-
-
 def test_same_release_gives_the_same_bytes(releases, bundle, tmp_path):
     """The umask says who can read them."""
     again = tmp_path / "again.zip"
@@ -182,19 +179,14 @@ def test_each_status_has_a_colour_of_its_own(bundle, releases):
     assert len(set(statuses.values()) - others) == len(statuses)
 
 
-def test_no_axis_cuts_off_data():
-    drawn = [chart for chart in CHARTS if chart.viz_type != "table"]
-    assert drawn
-    for chart in drawn:
-        assert chart.params["truncateYAxis"] is False
-        assert chart.params["y_axis_bounds"] == [0, None]
-
-
-def test_every_comparison_has_its_verdict():
+def test_no_axis_cuts_off_data_and_every_comparison_has_its_verdict():
+    drawn = [chart.params for chart in CHARTS if chart.viz_type != "table"]
+    assert {chart["truncateYAxis"] for chart in drawn} == {False}
+    assert all(chart["y_axis_bounds"] == [0, None] for chart in drawn)
     comparisons = [chart for chart in CHARTS if chart.name.startswith(("Violation", "Verdicts"))]
     assert len(comparisons) == 9
     for chart in comparisons:
-        assert {"verdict", "is_out_of_control"} & set(chart.columns), chart.name
+        assert {"verdict", "is_out_of_control"} & chart.columns, chart.name
 
 
 def test_what_a_release_lacks_is_said_in_a_sentence(release_file, tmp_path):
@@ -222,9 +214,6 @@ def test_release_without_single_users_gives_a_dashboard_without_them(release_fil
     assert "compliance_by_user_risk_tier" in content
     assert len(read_bundle(tmp_path / "bundle.zip", "charts")) == len(CHARTS) - 1
     assert f"Wrote {len(CHARTS) - 1} charts" in said
-
-
-# --- what the marts hold -------------------------------------------------------------------------
 
 
 def rows_of_the_release(releases: Path, chart: Chart, query: dict) -> list[dict]:
@@ -264,43 +253,14 @@ def comparable(rows: list[dict], ordered: bool) -> list[list]:
 # --- Superset ------------------------------------------------------------------------------------
 
 
-def installed_superset() -> Path:
-    """Return the folder with Superset's programs; installs them where OTT_TEST_SUPERSET says."""
-    folder = os.environ.get("OTT_TEST_SUPERSET")
-    if not folder:
-        pytest.skip("OTT_TEST_SUPERSET names no folder to install Superset in")
-    programs = Path(folder) / "bin"
-    if not (programs / "superset").exists():
-        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-        requirements = PROJECT / "scripts" / "superset-requirements.txt"
-        # Superset 6.1 does not run on Python 3.13.
-        python = [uv, "venv", "--python", ">=3.11,<3.13", "--no-python-downloads", folder]
-        install = [uv, "pip", "install", "--python", programs / "python", "--require-hashes"]
-        for command in (python, [*install, "--requirement", requirements]):
-            subprocess.run(command, check=True, timeout=1800)
-    return programs
-
-
 class Superset(requests.Session):
-    """An administrator's session with the API of a running Superset."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-        # Or a proxy of the machine would get the requests.
-        self.trust_env = False
+    """An administrator's session with the API of the Superset at `url`."""
 
     def ask(self, path: str, method: str = "GET", **options: Any) -> Any:
         """Return what the API answers, which must be a success."""
         answer = self.request(method, f"{self.url}/api/v1/{path}", timeout=120, **options)
         assert answer.status_code == 200, answer.text
         return answer.json()
-
-    def log_in(self) -> None:
-        credentials = {"username": ADMIN, "password": PASSWORD, "provider": "db"}
-        token = self.ask("security/login", "POST", json=credentials)["access_token"]
-        self.headers["Authorization"] = f"Bearer {token}"
-        self.headers["X-CSRFToken"] = self.ask("security/csrf_token/")["result"]
 
     def import_assets(self, bundle: Path) -> None:
         """Import a bundle; what is there already is overwritten."""
@@ -316,8 +276,19 @@ class Superset(requests.Session):
 
 @pytest.fixture(scope="module")
 def superset(bundle, tmp_path_factory) -> Iterator[Superset]:
-    """A Superset with the bundle, imported on its command line."""
-    program = installed_superset() / "superset"
+    """A Superset with the bundle, installed where OTT_TEST_SUPERSET says, if it is not there."""
+    folder = os.environ.get("OTT_TEST_SUPERSET")
+    if not folder:
+        pytest.skip("OTT_TEST_SUPERSET names no folder to install Superset in")
+    program = Path(folder) / "bin" / "superset"
+    if not program.exists():
+        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+        requirements = PROJECT / "scripts" / "superset-requirements.txt"
+        # Superset 6.1 does not run on Python 3.13.
+        python = [uv, "venv", "--python", ">=3.11,<3.13", "--no-python-downloads", folder]
+        install = [uv, "pip", "install", "--python", program.with_name("python")]
+        for command in (python, [*install, "--require-hashes", "--requirement", requirements]):
+            subprocess.run(command, check=True, timeout=1800)
     home = tmp_path_factory.mktemp("superset")
     (home / "superset_config.py").write_text(CONFIG)
     environment = {
@@ -329,32 +300,35 @@ def superset(bundle, tmp_path_factory) -> Iterator[Superset]:
     }
     log = (home / "server.log").open("w+")
     started = {"env": environment, "cwd": home, "stdout": log, "stderr": subprocess.STDOUT}
-    for arguments in (
-        ["db", "upgrade"],
-        [
-            *("fab", "create-admin", "--username", ADMIN, "--password", PASSWORD),
-            *("--firstname", "Ada", "--lastname", "Admin", "--email", "admin@example.com"),
-        ],
-        ["init"],
-        ["import-dashboards", "--path", bundle, "--username", ADMIN],
+    create_admin = f"fab create-admin --username {ADMIN} --password {PASSWORD}"
+    for command in (
+        "db upgrade",
+        f"{create_admin} --firstname Ada --lastname Admin --email admin@example.com",
+        "init",
+        f"import-dashboards --path {bundle} --username {ADMIN}",
     ):
-        result = subprocess.run([program, *arguments], timeout=600, **started)
+        result = subprocess.run([program, *command.split()], timeout=600, **started)
         assert result.returncode == 0, Path(log.name).read_text()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    server = Superset(f"http://127.0.0.1:{port}")
+    server = Superset()
+    server.url = f"http://127.0.0.1:{port}"
+    # Or a proxy of the machine would get the requests.
+    server.trust_env = False
+    credentials = {"username": ADMIN, "password": PASSWORD, "provider": "db"}
     process = subprocess.Popen([program, "run", "--port", str(port), "--with-threads"], **started)
     try:
         deadline = time.monotonic() + PATIENCE
-        while True:
+        while "Authorization" not in server.headers:
             try:
-                server.log_in()
-                break
+                token = server.ask("security/login", "POST", json=credentials)["access_token"]
+                server.headers["Authorization"] = f"Bearer {token}"
             except requests.ConnectionError:
                 assert process.poll() is None, Path(log.name).read_text()
                 assert time.monotonic() < deadline, Path(log.name).read_text()
                 time.sleep(0.5)
+        server.headers["X-CSRFToken"] = server.ask("security/csrf_token/")["result"]
         yield server
     finally:
         process.terminate()
@@ -467,21 +441,15 @@ def test_dashboard_is_drawn_without_errors(superset, releases, tmp_path):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("chromium is not installed")
-    answers, asked, blocked = [], [], []
+    answers, asked, failed = [], [], []
     with playwright.sync_playwright() as tools:
         # Chromium's sandbox does not start for root, which containers run as.
         browser = tools.chromium.launch(executable_path=chromium, chromium_sandbox=False)
         # Tall enough for all rows: Superset draws a chart only when it comes into sight.
         page = browser.new_page(viewport={"width": 1600, "height": 4000})
-        page.on("request", lambda request: asked.append(request.url))
-        page.on(
-            "requestfailed",
-            lambda request: blocked.append(request.url) if request.failure == "csp" else None,
-        )
-        page.on(
-            "response",
-            lambda answer: answers.append(answer) if "chart/data" in answer.url else None,
-        )
+        page.on("request", asked.append)
+        page.on("requestfailed", failed.append)
+        page.on("response", answers.append)
         # Answered after the login, it would bring back the session from before.
         page.route("**/superset/log/**", lambda route: route.abort())
         page.goto(f"{superset.url}/login/")
@@ -503,15 +471,17 @@ def test_dashboard_is_drawn_without_errors(superset, releases, tmp_path):
         names = [chart.get_attribute("data-test-chart-name") for chart in charts.all()]
         assert {*names} == NAMES
         assert drawn.count() >= len(CHARTS)
+        answers = [answer for answer in answers if "chart/data" in answer.url]
         assert len(answers) >= len(CHARTS)
         for answer in answers:
             assert answer.status == 200, answer.text()
             for result in answer.json()["result"]:
                 assert result["error"] is None
                 assert result["data"]
-        colors = page.locator("[data-test-chart-name='Share of events by status']").evaluate(
-            COLORS_OF_CHART
-        )
+        blocked = {request.url for request in failed if request.failure == "csp"}
+        sent = {request.url for request in asked} - blocked
+        statuses = page.locator("[data-test-chart-name='Share of events by status']")
+        colors = statuses.evaluate(COLORS_OF_CHART)
         browser.close()
     rows = read(
         releases, f"select event_share, color from {SCHEMA}.compliance_by_status order by 1"
@@ -519,5 +489,4 @@ def test_dashboard_is_drawn_without_errors(superset, releases, tmp_path):
     pixels = [colors.get(row["color"], 0) for row in rows]
     assert pixels == sorted(pixels)
     assert all(pixels)
-    sent = set(asked) - set(blocked)
     assert [url for url in sent if not url.startswith((superset.url, "data:", "blob:"))] == []
