@@ -68,7 +68,7 @@ class Model:
     relation: str
     sql: str | None
     is_view: bool
-    parents: frozenset[str]
+    parents: set[str]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CompiledProject:
     """Seeds and models in an order in which they can run, and the database with the seeds."""
 
     database: Path
-    models: tuple[Model, ...]
+    models: list[Model]
 
 
 def compile_project(
@@ -92,24 +92,23 @@ def compile_project(
     _dbt(project, folder, database, "seed", "--exclude", RAW_EVENTS)
     _dbt(project, folder, database, "compile", "--select", *(f"+{name}" for name in targets))
     nodes = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))["nodes"]
-    used = {
-        key: node
+    parents = {
+        key: node["depends_on"].get("nodes", [])
         for key, node in nodes.items()
         if node["resource_type"] == "seed"
         or (node["resource_type"] == "model" and node.get("compiled_code"))
     }
-    parents = {key: node["depends_on"].get("nodes", []) for key, node in used.items()}
     models = [
         Model(
-            used[key]["name"],
-            used[key]["relation_name"],
-            used[key].get("compiled_code"),
-            used[key]["config"]["materialized"] == "view",
-            frozenset(used[parent]["name"] for parent in parents[key]),
+            nodes[key]["name"],
+            nodes[key]["relation_name"],
+            nodes[key].get("compiled_code"),
+            nodes[key]["config"]["materialized"] == "view",
+            {nodes[parent]["name"] for parent in parents[key]},
         )
         for key in TopologicalSorter(parents).static_order()
     ]
-    return CompiledProject(database, tuple(models))
+    return CompiledProject(database, models)
 
 
 def _dbt(project: Path, folder: Path, database: Path, *arguments: str) -> None:
@@ -161,13 +160,12 @@ class Bench:
             self._refill(self.models.values())
             return
         execute(f"create table {raw_events} as from events")
-        for model in self.models.values():
-            execute(
-                f"create {'view' if model.is_view else 'table'} {model.relation} as {model.sql}"
-            )
-        for model in self.models.values():
-            if not model.is_view:
-                execute(f"prepare fill_{model.name} as insert into {model.relation} {model.sql}")
+        for name, model in self.models.items():
+            if model.is_view:
+                execute(f"create view {model.relation} as {model.sql}")
+            else:
+                execute(f"create table {model.relation} as {model.sql}")
+                execute(f"prepare fill_{name} as insert into {model.relation} {model.sql}")
         self.is_prepared = True
 
     def _refill(self, models: Iterable[Model]) -> None:
@@ -393,27 +391,32 @@ class DataSet:
         return events.set_column(events.column_names.index("status"), "status", status)
 
 
+# A dimension, a member (empty for the dimension as a whole) and the difference that is found.
+Finding = tuple[str, str, float]
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What the findings say about one data set.
+    """What the findings say about one data set; pairs are hits and cases.
 
-    `differs` holds, for each variant of the design effects, the dimension, member (empty for the
-    dimension as a whole) and difference of every verdict `differs`. Pairs are hits and cases.
+    `differs` holds the findings with the verdict `differs`, by variant of the design effects.
     """
 
-    differs: dict[str, list[tuple[str, str, float]]]
+    differs: dict[str, list[Finding]]
     judged_dimensions: set[str]
     has_confirmed_users: bool
     days_out_of_control: tuple[int, int]
     covered_members: dict[str, tuple[int, int]]
     detectable: dict[tuple[str, str], float]
 
-    def finds(self, dimension: str, member: str, variant: str = BY_DIMENSION) -> bool:
-        """Return whether the member's rate is found to be higher than that of the rest."""
-        return any(
-            finding[:2] == (dimension, member) and finding[2] > 0
-            for finding in self.differs[variant]
-        )
+    @property
+    def dimensions(self) -> set[str]:
+        """The dimensions that are found to differ, or of which a member is."""
+        return {dimension for dimension, _, _ in self.differs[BY_DIMENSION]}
+
+    def finds(self, planted: tuple[str, str], variant: str = BY_DIMENSION) -> bool:
+        """Return whether a member's rate is found to be higher than that of the rest."""
+        return any(row[:2] == planted and row[2] > 0 for row in self.differs[variant])
 
 
 def seed_of(seed: int, purpose: str, run: int) -> int:
@@ -426,7 +429,7 @@ def measure(bench: Bench, data_set: DataSet) -> Outcome:
     """Run the models on a data set and read off what they claim."""
     scenario = SCENARIOS[data_set.scenario]
     bench.load(data_set.build())
-    findings = {BY_DIMENSION: bench.rows(FINDINGS)}
+    findings = bench.rows(FINDINGS)
     [(has_confirmed_users, *days)] = bench.rows(
         "select exists (from {dim_users} where risk_evidence = 'confirmed'),"
         " count_if(is_out_of_control), count(is_out_of_control) from {violation_control_chart}"
@@ -436,20 +439,21 @@ def measure(bench: Bench, data_set: DataSet) -> Outcome:
         f"select dimension, count_if({rate} between violation_rate_low and violation_rate_high),"
         f" count(*) from {{violation_tests}} where events * {rate} >= 5 group by dimension"
     )
-    if scenario.compares_design_effects:
-        for variant, query in VARIANTS.items():
-            bench.override("int_design_effects", query)
-            findings[variant] = bench.rows(FINDINGS)
+    by_variant = {BY_DIMENSION: findings}
+    for variant, query in VARIANTS.items() if scenario.compares_design_effects else ():
+        bench.override("int_design_effects", query)
+        by_variant[variant] = bench.rows(FINDINGS)
     return Outcome(
+        {name: [row[:3] for row in by_variant[name] if row[3] == "differs"] for name in by_variant},
         {
-            variant: [row[:3] for row in rows if row[3] == "differs"]
-            for variant, rows in findings.items()
+            dimension
+            for dimension, member, _, verdict, _ in findings
+            if not member and verdict != "too_few"
         },
-        {row[0] for row in findings[BY_DIMENSION] if not row[1] and row[3] != "too_few"},
         has_confirmed_users,
         tuple(days),
         {dimension: tuple(counts) for dimension, *counts in covered},
-        {row[:2]: row[4] for row in findings[BY_DIMENSION]},
+        {row[:2]: row[4] for row in findings},
     )
 
 
@@ -465,7 +469,7 @@ def _work(data_set: DataSet) -> Outcome:
 
 # --- the statistics of many runs -----------------------------------------------------------------
 
-# What a run counts: whether it is a hit, or its hits and cases.
+# What each run counts: whether it is a hit, or its hits and cases.
 Counts = Iterable[bool | tuple[int, int]]
 
 
@@ -513,57 +517,52 @@ Statistic = tuple[str, Counts, float | None, float | None]
 def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[Statistic]:
     """Yield what is to be reported of a scenario."""
     scenario = SCENARIOS[name]
-    claims = [outcome.differs[BY_DIMENSION] for outcome in outcomes]
     if scenario.planted:
         what = " ".join(("runs that find", *scenario.planted)).rstrip()
         for variant in outcomes[0].differs:
-            found = (outcome.finds(*scenario.planted, variant) for outcome in outcomes)
+            found = (one.finds(scenario.planted, variant) for one in outcomes)
             least = POWER if variant == BY_DIMENSION else None
             yield what + f", {variant}" * scenario.compares_design_effects, found, least, None
         return
     if name == "realistic":
-        yield from _statistics_of_realistic(scenario.effects, outcomes)
+        for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
+            found = (one.finds(planted) for one in outcomes)
+            yield f"runs that find {' '.join(planted)}", found, None, None
+        truth = expected_differences(scenario.effects)
+        wrong = (
+            any(truth.get(row[:2], 0.0) * row[2] < 0 for row in one.differs[BY_DIMENSION])
+            for one in outcomes
+        )
+        yield "runs with any verdict differs of the wrong sign", wrong, None, None
+        affected = {dimension for dimension, _ in truth}
+        elsewhere = (bool(one.dimensions - affected) for one in outcomes)
+        yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
         return
     if scenario.day_effects:
         # Days do differ, but nothing else does, and no trend is there.
-        found = [{dimension for dimension, *_ in findings} for findings in claims]
+        trends = ("trend" in one.dimensions for one in outcomes)
         # A memory of days is not allowed for.
-        most_trends = None if name == "null-days-remember" else 0.06
-        yield "runs with a trend", ("trend" in names for names in found), None, most_trends
-        others = (bool(names - {"event_date", "trend"}) for names in found)
+        yield "runs with a trend", trends, None, None if name == "null-days-remember" else 0.06
+        others = (bool(one.dimensions - {"event_date", "trend"}) for one in outcomes)
         yield "runs with any verdict differs but of days and the trend", others, None, 0.06
-        yield "runs in which days differ", ("event_date" in names for names in found), None, None
+        days_differ = ("event_date" in one.dimensions for one in outcomes)
+        yield "runs in which days differ", days_differ, None, None
     else:
-        yield "runs with any verdict differs", map(bool, claims), None, 0.06
-    for variant in [*outcomes[0].differs][1:]:
-        differs = (bool(outcome.differs[variant]) for outcome in outcomes)
+        differs = (bool(one.dimensions) for one in outcomes)
+        yield "runs with any verdict differs", differs, None, 0.06
+    for variant in VARIANTS if scenario.compares_design_effects else ():
+        differs = (bool(one.differs[variant]) for one in outcomes)
         yield f"the same with {variant}", differs, None, None
     if scenario.true_rate:
-        confirmed = (outcome.has_confirmed_users for outcome in outcomes)
+        confirmed = (one.has_confirmed_users for one in outcomes)
         yield "runs with any user confirmed", confirmed, None, 0.06
         covered = (
-            tuple(map(sum, zip((0, 0), *outcome.covered_members.values(), strict=True)))
-            for outcome in outcomes
+            tuple(map(sum, zip((0, 0), *one.covered_members.values(), strict=True)))
+            for one in outcomes
         )
         yield "members whose interval covers the true rate", covered, 0.94, 0.96
-    days = (outcome.days_out_of_control for outcome in outcomes)
+    days = (one.days_out_of_control for one in outcomes)
     yield "days outside the control limits", days, None, None
-
-
-def _statistics_of_realistic(effects: Effects, outcomes: Sequence[Outcome]) -> Iterator[Statistic]:
-    for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
-        found = (outcome.finds(*planted) for outcome in outcomes)
-        yield f"runs that find {' '.join(planted)}", found, None, None
-    truth = expected_differences(effects)
-    affected = {dimension for dimension, _ in truth}
-    claims = [outcome.differs[BY_DIMENSION] for outcome in outcomes]
-    wrong = (
-        any(truth.get(tuple(member), 0.0) * difference < 0 for *member, difference in findings)
-        for findings in claims
-    )
-    yield "runs with any verdict differs of the wrong sign", wrong, None, None
-    elsewhere = (any(finding[0] not in affected for finding in findings) for findings in claims)
-    yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
 
 
 def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -573,20 +572,12 @@ def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object
     """
     rows = []
     for name in dict.fromkeys(name for outcome in outcomes for name, _ in outcome.detectable):
-        counts = [outcome.covered_members.get(name, (0, 0)) for outcome in outcomes]
-        rows.append(
-            {
-                "dimension": name,
-                "runs": len(outcomes),
-                "judged": sum(name in outcome.judged_dimensions for outcome in outcomes),
-                "differs": sum(
-                    any(finding[0] == name for finding in outcome.differs[BY_DIMENSION])
-                    for outcome in outcomes
-                ),
-                "covered": sum(hits for hits, _ in counts),
-                "members": sum(members for _, members in counts),
-            }
-        )
+        intervals = [outcome.covered_members.get(name, (0, 0)) for outcome in outcomes]
+        covered, members = map(sum, zip(*intervals, strict=True))
+        judged = sum(name in outcome.judged_dimensions for outcome in outcomes)
+        differs = sum(name in outcome.dimensions for outcome in outcomes)
+        row = {"dimension": name, "runs": len(outcomes), "judged": judged, "differs": differs}
+        rows.append({**row, "covered": covered, "members": members})
     return rows
 
 
