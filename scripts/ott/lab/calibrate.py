@@ -161,10 +161,10 @@ class Bench:
             return
         execute(f"create table {raw_events} as from events")
         for name, model in self.models.items():
-            if model.is_view:
-                execute(f"create view {model.relation} as {model.sql}")
-            else:
-                execute(f"create table {model.relation} as {model.sql}")
+            execute(
+                f"create {'view' if model.is_view else 'table'} {model.relation} as {model.sql}"
+            )
+            if not model.is_view:
                 execute(f"prepare fill_{name} as insert into {model.relation} {model.sql}")
         self.is_prepared = True
 
@@ -195,8 +195,6 @@ class Bench:
 # --- scenarios -----------------------------------------------------------------------------------
 
 NULL_RATE = 0.05
-USERS_DIFFER_SOMEWHAT = replace(NULL_EFFECTS, user_effect_sd=0.5)
-USERS_DIFFER = replace(NULL_EFFECTS, user_effect_sd=1.0)
 
 # The design effects to compare: the project's own, none, and one value for the whole data set.
 BY_DIMENSION = "design effects by dimension"
@@ -205,8 +203,7 @@ VARIANTS = {
     "one design effect for all": """
         with users as (
             select
-                count(*) as events,
-                count_if(is_violation) as violations,
+                count(*) as events, count_if(is_violation) as violations,
                 sum(violations) over () / sum(events) over () as rate
             from {int_accepted_events}
             group by user_id
@@ -269,9 +266,9 @@ class Scenario:
     compares_design_effects: bool = False
 
 
-def _planted(what: str, effects: Effects, planted: tuple[str, str], **more) -> Scenario:
-    description = f"the {what} differs; users do, by sd {effects.user_effect_sd}"
-    effects = replace(effects, intercept=log_odds_of(NULL_RATE, effects.user_effect_sd))
+def _planted(what: str, user_effect_sd: float, planted: tuple[str, str], **more) -> Scenario:
+    description = f"the {what} differs; users do, by sd {user_effect_sd}"
+    effects = Effects(log_odds_of(NULL_RATE, user_effect_sd), user_effect_sd=user_effect_sd)
     return Scenario(description, effects, 4, planted=planted, **more)
 
 
@@ -279,7 +276,7 @@ SCENARIOS = {
     "null": Scenario("nothing has an effect", NULL_EFFECTS, true_rate=NULL_RATE),
     "null-users-differ": Scenario(
         "nothing but the user has an effect, of sd 1.0 on the log odds",
-        *(USERS_DIFFER, 1),
+        replace(NULL_EFFECTS, user_effect_sd=1.0),
         compares_design_effects=True,
     ),
     "notebook": Scenario(
@@ -298,13 +295,11 @@ SCENARIOS = {
     "planted-trend": Scenario(
         "the rate rises steadily; every column else is independent", None, 4, planted=TREND
     ),
-    "planted-region": _planted("region ASIA", USERS_DIFFER_SOMEWHAT, ("region", "ASIA")),
-    "planted-sharing": _planted(
-        "data sharing level full", USERS_DIFFER_SOMEWHAT, ("data_shared", "full")
-    ),
-    "planted-hour": _planted("hour 20", USERS_DIFFER_SOMEWHAT, ("event_hour", "20")),
+    "planted-region": _planted("region ASIA", 0.5, ("region", "ASIA")),
+    "planted-sharing": _planted("data sharing level full", 0.5, ("data_shared", "full")),
+    "planted-hour": _planted("hour 20", 0.5, ("event_hour", "20")),
     "planted-hour-users-differ": _planted(
-        "hour 20", USERS_DIFFER, ("event_hour", "20"), compares_design_effects=True
+        "hour 20", 1.0, ("event_hour", "20"), compares_design_effects=True
     ),
     "realistic": Scenario("the realistic events with all their effects", REALISTIC_EFFECTS, 12),
 }
@@ -391,18 +386,15 @@ class DataSet:
         return events.set_column(events.column_names.index("status"), "status", status)
 
 
-# A dimension, a member (empty for the dimension as a whole) and the difference that is found.
-Finding = tuple[str, str, float]
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What the findings say about one data set; pairs are hits and cases.
 
-    `differs` holds the findings with the verdict `differs`, by variant of the design effects.
+    `differs` holds, by variant of the design effects, the dimension, member (empty for all of it)
+    and difference of every verdict `differs`.
     """
 
-    differs: dict[str, list[Finding]]
+    differs: dict[str, list[tuple[str, str, float]]]
     judged_dimensions: set[str]
     has_confirmed_users: bool
     days_out_of_control: tuple[int, int]
@@ -425,9 +417,15 @@ def seed_of(seed: int, purpose: str, run: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def measure(bench: Bench, data_set: DataSet) -> Outcome:
+def _start_worker(project: CompiledProject) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
+    global _bench
+    _bench = Bench(project)
+
+
+def measure(data_set: DataSet) -> Outcome:
     """Run the models on a data set and read off what they claim."""
-    scenario = SCENARIOS[data_set.scenario]
+    bench, scenario = _bench, SCENARIOS[data_set.scenario]
     bench.load(data_set.build())
     findings = bench.rows(FINDINGS)
     [(has_confirmed_users, *days)] = bench.rows(
@@ -455,16 +453,6 @@ def measure(bench: Bench, data_set: DataSet) -> Outcome:
         {dimension: tuple(counts) for dimension, *counts in covered},
         {row[:2]: row[4] for row in findings},
     )
-
-
-def _start_worker(project: CompiledProject) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
-    global _bench
-    _bench = Bench(project)
-
-
-def _work(data_set: DataSet) -> Outcome:
-    return measure(_bench, data_set)
 
 
 # --- the statistics of many runs -----------------------------------------------------------------
@@ -510,12 +498,8 @@ def share_of(counts: Counts, least: float | None = None, most: float | None = No
     return found | limits
 
 
-# What it is called, what each run counts, and the least and the most that its share may be.
-Statistic = tuple[str, Counts, float | None, float | None]
-
-
-def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[Statistic]:
-    """Yield what is to be reported of a scenario."""
+def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[tuple]:
+    """Yield what a statistic is called, its counts, and the least and most that they may share."""
     scenario = SCENARIOS[name]
     if scenario.planted:
         what = " ".join(("runs that find", *scenario.planted)).rstrip()
@@ -603,7 +587,7 @@ def calibrate(names: Sequence[str], runs: int, events: int, seed: int, workers: 
         def measured(purpose: str, number: int, *what: Effects | float | None) -> Iterator[Outcome]:
             seeds = [seed_of(seed, purpose, run) for run in range(number)]
             size = events * SCENARIOS[name].size
-            for outcome in pool.map(_work, [DataSet(name, own, size, *what) for own in seeds]):
+            for outcome in pool.map(measure, [DataSet(name, own, size, *what) for own in seeds]):
                 bar.update()
                 yield outcome
 
@@ -616,18 +600,14 @@ def calibrate(names: Sequence[str], runs: int, events: int, seed: int, workers: 
                 differences[name] = change
                 effects = effects and plant(effects, *planted, change)
             outcomes[name] = [*measured(name, runs, effects, change)]
-    shares = (
-        (name, statistic, share_of(*counted))
-        for name in names
-        for statistic, *counted in statistics_of(name, outcomes[name])
-    )
     return {
         "arguments": {"scenarios": list(names), "runs": runs, "events": events, "seed": seed},
         "planted_differences": differences,
         "shares": [
             {"scenario": name, "statistic": statistic, **share}
-            for name, statistic, share in shares
-            if share
+            for name in names
+            for statistic, *counted in statistics_of(name, outcomes[name])
+            if (share := share_of(*counted))
         ],
         "dimensions": {name: dimensions_of_scenario(outcomes[name]) for name in names},
     }
@@ -646,15 +626,11 @@ def as_markdown(result: dict) -> str:
     )
     lines = [
         "| Scenario | What | Share | 95 % interval | Of | Required | Met |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            row_of_share.format(**share, planted=planted.get(share["scenario"], ""))
-            for share in result["shares"]
-        ),
-        "",
-        "| Scenario | Dimension | Judged | Differs | Covered |",
-        "| --- | --- | --- | --- | --- |",
+        "|" + " --- |" * 7,
     ]
+    for share in result["shares"]:
+        lines.append(row_of_share.format(**share, planted=planted.get(share["scenario"], "")))
+    lines += ["", "| Scenario | Dimension | Judged | Differs | Covered |", "|" + " --- |" * 5]
     for name, rows in result["dimensions"].items():
         for row in rows:
             judged, differs = row["judged"] / row["runs"], row["differs"] / row["runs"]
