@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from calendar import timegm
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,6 @@ from ott import OttError, WrongArgumentsError
 from ott.files import whole_file
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-EPOCH = datetime(1970, 1, 1)
 EARLIEST = datetime(2000, 1, 1)  # the staging layer rejects what is older
 
 REGIONS = ("US", "EU", "ASIA", "LATAM", "AFRICA")
@@ -75,7 +75,7 @@ def notebook_events(events: int, seed: int, as_of: datetime) -> pa.Table:
     hours = draws.randint(0, NOTEBOOK_HOURS, events, dtype=np.int64)
     return _table(
         event_id=np.arange(events),
-        timestamp=_seconds(as_of) - 3600 * hours,
+        timestamp=timegm(as_of.timetuple()) - 3600 * hours,
         user_id=draws.randint(1000, 5000, events, dtype=np.int64),
         region=draws.choice(len(REGIONS), events, p=REGION_SHARES),
         regulation=draws.randint(0, len(REGULATIONS), events, dtype=np.int64),
@@ -98,10 +98,6 @@ def _table(**columns: np.ndarray) -> pa.Table:
         for name in SCHEMA.names
     ]
     return pa.Table.from_arrays(arrays, SCHEMA.names).cast(SCHEMA)
-
-
-def _seconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 # --- realistic events: users, sessions, traffic and a known violation model ----------------------
@@ -157,8 +153,7 @@ FIRST_USER_ID = 1000
 HEAVY_USERS = 0.20  # this share of the users, those with the lowest ids, ...
 HEAVY_SESSIONS = 0.60  # ... starts this share of the sessions
 
-AGES = np.arange(13, 75)
-# Few minors, most users from 18 to 34, fewer with every later age group.
+# From 13 years on: few minors, most users from 18 to 34, fewer with every later age group.
 AGE_WEIGHTS = np.repeat((2, 6, 4, 2, 1), (5, 17, 15, 15, 10))
 
 REGULATIONS_OF_REGION = {
@@ -214,8 +209,8 @@ def realistic_chunks(
     the values do not hang on how numpy samples distributions. Where a logarithm, cosine or
     exponential is needed, its result is rounded or compared, which hides its last bit.
     """
-    sessions = _sessions_needed(events, seed)
-    first_event = 0
+    sessions, first_event = _sessions_needed(events, seed), 0
+    end = timegm(as_of.timetuple())
     for chunk, first in enumerate(range(0, sessions, CHUNK_SESSIONS)):
         count = min(CHUNK_SESSIONS, sessions - first)
         draws, course = _open_chunk(seed, chunk)
@@ -223,31 +218,38 @@ def realistic_chunks(
 
         # This chunk's slice of the window: the chunks follow each other without a sort of all.
         share_of_traffic = (first + count * np.sort(draws.random(count))) / sessions
-        start = _start_seconds(share_of_traffic, as_of, days)
+        start = _start_seconds(share_of_traffic, end, days)
         user_id = FIRST_USER_ID + _user_numbers(draws.random(count), users)
         user = user_attributes(user_id, seed)
-        hundredths = _duration_hundredths(draws, _seconds(as_of) - start)
+        rest = -np.log((1 - draws.random(count)) * (1 - draws.random(count)))
+        minutes = MINIMUM_MINUTES + EXPONENTIAL_MINUTES * rest
+        # Each is short enough to end in time.
+        hundredths = np.minimum(np.rint(100 * minutes).astype(np.int64), (end - start - 1) * 5 // 3)
         streams = 1 + _pick(draws.random(count), STREAM_WEIGHTS)
-        session_log_odds = (
-            effects.intercept
-            + _effect_values(effects.region, REGIONS)[user["region"]]
-            + effects.user_effect_sd * user["normal"]
-        )
 
         # From here on one entry is an event; `session` is the number of its session.
         length = COURSE_LENGTHS[course]
         session = np.repeat(np.arange(count), length)
         position = np.arange(session.size) - (np.cumsum(length) - length)[session]
-        timestamp = start[session] + _offset_seconds(
-            draws, position, (length - 1)[session], (hundredths * 3 // 5)[session]
-        )
+        last = (length - 1)[session]
+        # The first event marks the start and the last one the end. Those between fall within 0.4
+        # steps of equal spacing: at least 0.2 steps apart, which is over a second even if the
+        # longest course has only the least length. No two events of a session share a second.
+        is_between = (position > 0) & (position < last)
+        step = position + np.where(is_between, 0.8 * draws.random(session.size) - 0.4, 0)
+        offset = (step / last * (hundredths * 3 // 5)[session]).astype(np.int64)
+        timestamp = start[session] + offset
         data_shared = _pick(draws.random(session.size), SHARING_SHARES)
         log_odds = (
-            session_log_odds[session]
-            + _effect_values(effects.data_shared, SHARING_LEVELS)[data_shared]
+            effects.intercept
+            + np.array([effects.region.get(name, 0.0) for name in REGIONS])[user["region"][session]]
+            + effects.user_effect_sd * user["normal"][session]
+            + np.array([effects.data_shared.get(name, 0.0) for name in SHARING_LEVELS])[data_shared]
             + np.array(effects.event_hour)[timestamp // 3600 % 24]
         )
-        status = _statuses(draws.random(session.size), 1 / (1 + np.exp(-log_odds)))
+        violation = 1 / (1 + np.exp(-log_odds))
+        warning = violation + WARNING_SHARE * (1 - violation)
+        chance = draws.random(session.size)
 
         yield _table(
             event_id=np.arange(first_event, first_event + session.size),
@@ -256,7 +258,7 @@ def realistic_chunks(
             region=user["region"][session],
             regulation=user["regulation"][session],
             event_type=COURSE_CODES[COURSE_STARTS[course][session] + position],
-            status=status,
+            status=(chance < violation).astype(np.int8) + (chance < warning),
             user_age=user["age"][session],
             session_duration_minutes=(hundredths / 100)[session],
             concurrent_streams=streams[session],
@@ -271,11 +273,10 @@ def user_attributes(user_ids: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     Arrays as long as the ids: `age` in years, `region` and `regulation` (indices into `REGIONS` and
     `REGULATIONS`) and `normal`, the user's standard normal deviate.
     """
-
     uniforms = [_hashed_uniforms(user_ids, seed, purpose) for purpose in range(5)]
     region = _pick(uniforms[0], REGION_SHARES)
     return {
-        "age": AGES[_pick(uniforms[1], AGE_WEIGHTS)],
+        "age": 13 + _pick(uniforms[1], AGE_WEIGHTS),
         "region": region,
         "regulation": REGULATION_CODES[region, _pick(uniforms[2], (1, 1))],
         # Box-Muller; 1 - u because u can be 0.
@@ -314,15 +315,15 @@ def _sessions_needed(events: int, seed: int) -> int:
     return sessions
 
 
-def _start_seconds(shares: np.ndarray, as_of: datetime, days: int) -> np.ndarray:
+def _start_seconds(shares: np.ndarray, as_of: int, days: int) -> np.ndarray:
     """Return the seconds since 1970 before which these shares of the window's traffic fall.
 
     Inverts the cumulated traffic, which grows evenly between full hours. Each second counts a
     whole number of units of traffic, so that nothing is rounded.
     """
-    begin = _seconds(as_of) - days * 86400
+    begin = as_of - days * 86400
     # Nothing starts so late that a session of the least length could not end before as_of.
-    end = _seconds(as_of) - 2 * 60 * MINIMUM_MINUTES
+    end = as_of - 2 * 60 * MINIMUM_MINUTES
     full_hours = 3600 * np.arange(begin // 3600 + 1, -(-end // 3600))
     edges = np.concatenate(([begin], full_hours, [end]))
     hour, weekday = edges[:-1] // 3600 % 24, (edges[:-1] // 86400 + FIRST_WEEKDAY) % 7
@@ -345,42 +346,10 @@ def _user_numbers(uniforms: np.ndarray, users: int) -> np.ndarray:
     return np.minimum(number.astype(np.int64), users - 1)
 
 
-def _duration_hundredths(draws: np.random.Generator, seconds_left: np.ndarray) -> np.ndarray:
-    """Return the sessions' lengths in 1/100 minute, each short enough to end in time."""
-    unit = -np.log((1 - draws.random(seconds_left.size)) * (1 - draws.random(seconds_left.size)))
-    minutes = MINIMUM_MINUTES + EXPONENTIAL_MINUTES * unit
-    return np.minimum(np.rint(100 * minutes).astype(np.int64), (seconds_left - 1) * 5 // 3)
-
-
-def _offset_seconds(
-    draws: np.random.Generator, position: np.ndarray, last: np.ndarray, seconds: np.ndarray
-) -> np.ndarray:
-    """Return when each event happens, in seconds after its session's start.
-
-    The first event marks the start and the `last` one the end. Those between fall within 0.4
-    steps of equal spacing: at least 0.2 steps apart, which is over a second even if the longest
-    course has only the least length, so that no two events of a session share a second.
-    """
-    jitter = np.where(
-        (position > 0) & (position < last), 0.8 * draws.random(position.size) - 0.4, 0
-    )
-    return ((position + jitter) / last * seconds).astype(np.int64)
-
-
-def _statuses(uniforms: np.ndarray, violation: np.ndarray) -> np.ndarray:
-    """Return status codes: a violation below its probability, then warnings, then the rest."""
-    warning = violation + WARNING_SHARE * (1 - violation)
-    return (uniforms < violation).astype(np.int8) + (uniforms < warning)
-
-
 def _pick(uniforms: np.ndarray, weights: Iterable[float]) -> np.ndarray:
     """Return the index that each uniform selects when `weights` share out the unit interval."""
     cumulated = np.cumsum(weights)
     return np.searchsorted(cumulated[:-1] / cumulated[-1], uniforms, side="right")
-
-
-def _effect_values(effects: Mapping[str, float], members: Iterable[str]) -> np.ndarray:
-    return np.array([effects.get(member, 0.0) for member in members])
 
 
 # --- dirty events: the notebook's with known defects ---------------------------------------------
@@ -417,19 +386,17 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
     }
 
 
-def dirty_events(
-    events: int, seed: int, as_of: datetime, defect_rate: float
-) -> tuple[pa.Table, dict[str, object]]:
+def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[pa.Table, dict]:
     """Return the notebook's events as text with defects, and what must become of the rows.
 
-    A share `defect_rate` of the rows is touched, and every kind of defect gets as many cases as
+    A share `rate` of the rows is touched, and every kind of defect gets as many cases as
     any other (one more or less). A case touches one row; a conflict and an exact copy touch two, of
     which the second is overwritten. The table is of `TEXT_SCHEMA`, with null for what is missing.
     """
     columns = as_text(notebook_events(events, seed, as_of)).to_pydict()
     bad_values = _bad_values(as_of)
     order = np.random.Generator(np.random.PCG64(seed)).random(events).argsort(kind="stable")
-    touched = order[: round(defect_rate * events)].tolist()
+    touched = order[: round(rate * events)].tolist()
     cases: Counter[str] = Counter()
     rejections = Counter({code: 0 for code in (*bad_values, "event_id_conflicting")})
 
@@ -490,11 +457,9 @@ def as_text(table: pa.Table) -> pa.Table:
     return pa.table([text(column) for column in table.columns], schema=TEXT_SCHEMA)
 
 
-def write_events(
-    chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, file_format: str
-) -> None:
+def write_events(chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, kind: str) -> None:
     """Write tables of one schema to a `csv` or `parquet` file."""
-    if file_format == "parquet":
+    if kind == "parquet":
         # Without the Arrow schema every reader sees text, not Arrow's dictionaries.
         categories = [name for name in schema.names if name not in ("event_id", "timestamp")]
         with pq.ParquetWriter(path, schema, store_schema=False, use_dictionary=categories) as file:
@@ -544,12 +509,9 @@ class Choice:
         """Return the choice with its defaults; raises WrongArgumentsError if it makes no sense."""
         own = OPTIONS_OF_SCENARIO[self.scenario]
         effects = EFFECTS_OF_SCENARIO.get(self.scenario, NULL_EFFECTS)
-        defaults = {
-            "users": max(1, self.events // 25),
-            "days": 30,
-            "user_effect_sd": effects.user_effect_sd,
-            "defect_rate": 0.05,
-        }
+        users = max(1, self.events // 25)
+        defaults = {"users": users, "days": 30, "defect_rate": 0.05}
+        defaults["user_effect_sd"] = effects.user_effect_sd
         for name in defaults:
             if name not in own and getattr(self, name) is not None:
                 raise WrongArgumentsError(
@@ -560,9 +522,21 @@ class Choice:
         if not EARLIEST < self.as_of < datetime(9999, 1, 1):
             raise WrongArgumentsError(f"--as-of: give a time after {EARLIEST}, not {self.as_of}")
         missing = {name: defaults[name] for name in own if getattr(self, name) is None}
+
+        suffix = self.output.suffix.lower()
+        expected = {"": self.format or "csv", ".csv": "csv", ".parquet": "parquet"}.get(suffix)
+        if not (self.format or expected):
+            raise WrongArgumentsError(
+                f"--output ends in {suffix!r}: end it in .csv or .parquet, or add --format"
+            )
+        if self.format and expected and self.format != expected:
+            raise WrongArgumentsError(
+                f"--format {self.format} contradicts --output {self.output.name}: "
+                f"end the output in .{self.format}"
+            )
         # A link stays a link: what it points to is replaced.
         output = self.output.resolve()
-        chosen = replace(self, **missing, format=self._format_of_output(), output=output)
+        chosen = replace(self, **missing, format=self.format or expected, output=output)
         days = chosen.days or NOTEBOOK_HOURS // 24
         if self.as_of - timedelta(days=days) < EARLIEST:
             raise WrongArgumentsError(
@@ -574,20 +548,6 @@ class Choice:
         if output.exists() and not output.is_file():
             raise WrongArgumentsError(f"{output} is not a regular file: choose another --output")
         return chosen
-
-    def _format_of_output(self) -> str:
-        suffix = self.output.suffix.lower()
-        expected = {"": self.format or "csv", ".csv": "csv", ".parquet": "parquet"}.get(suffix)
-        if self.format is None and expected is None:
-            raise WrongArgumentsError(
-                f"--output ends in {suffix!r}: end it in .csv or .parquet, or add --format"
-            )
-        if self.format and expected and self.format != expected:
-            raise WrongArgumentsError(
-                f"--format {self.format} contradicts --output {self.output.name}: "
-                f"end the output in .{self.format}"
-            )
-        return self.format or expected
 
 
 def _events_of(choice: Choice) -> tuple[Iterable[pa.Table], pa.Schema, dict[str, object] | None]:
