@@ -63,12 +63,6 @@ def traffic() -> pd.DataFrame:
     return realistic(300_000)
 
 
-@pytest.fixture(scope="module")
-def sessions(traffic) -> pd.DataFrame:
-    """The first events of the sessions."""
-    return traffic.drop_duplicates("session")
-
-
 def test_default_output_is_the_seed_and_the_values_of_the_notebook(tmp_path):
     content = written(tmp_path / "events.csv").read_bytes()
     assert hashlib.sha256(content).hexdigest() == SEED_SHA256
@@ -158,7 +152,9 @@ def test_sessions_at_the_end_of_the_window_are_shortened(as_of):
     assert (events["session_duration_minutes"] >= 1).all()
 
 
-def test_user_keeps_age_region_and_fitting_regulation(traffic):
+def test_users_keep_their_profiles_and_each_of_few_appears(traffic):
+    for users in (1, 2, 3, 7):
+        assert {*realistic(2000, users=users)["user_id"]} == {*range(1000, 1000 + users)}
     profile = traffic[["user_age", "region", "regulation"]]
     assert (profile.groupby(traffic["user_id"], observed=True).nunique() == 1).all(axis=None)
     laws = traffic["region"].astype(str) + " " + traffic["regulation"].astype(str)
@@ -207,7 +203,8 @@ def test_events_of_the_shortest_sessions_have_times_of_their_own(monkeypatch):
     assert (events["timestamp"].groupby(events["session"]).diff().dropna() > NO_TIME).all()
 
 
-def test_sessions_have_the_documented_shapes(traffic, sessions):
+def test_sessions_have_the_documented_shapes(traffic):
+    sessions = traffic.drop_duplicates("session")
     minutes = sessions["session_duration_minutes"]
     assert minutes.mean() == pytest.approx(45, abs=0.6)
     assert minutes.median() < minutes.mean() and minutes.min() > 0
@@ -230,11 +227,6 @@ def test_sessions_have_the_documented_shapes(traffic, sessions):
     users = sessions["user_id"].value_counts(normalize=True)
     assert 0.60 <= users.nlargest(2400).sum() < 0.68
     assert users[users.index < 1000 + 2400].sum() == pytest.approx(0.60, abs=0.01)
-
-
-@pytest.mark.parametrize("users", [1, 2, 3, 7])
-def test_every_one_of_few_users_appears(users):
-    assert set(realistic(2000, users=users)["user_id"]) == set(range(1000, 1000 + users))
 
 
 def test_planted_effects_are_found_by_logistic_regression():
@@ -418,12 +410,6 @@ def test_bad_arguments_give_one_line_and_write_nothing(
     assert contents(tmp_path) == {"events.csv": b"precious"}
 
 
-def test_output_without_suffix_is_csv_and_format_settles_an_unknown_one(tmp_path):
-    assert written(tmp_path / "events", "--events", 5).read_text().startswith("event_id,")
-    path = written(tmp_path / "events.x", "--events", 5, "--format", "parquet")
-    assert path.read_bytes().startswith(b"PAR1")
-
-
 def test_failure_while_writing_leaves_the_old_files(tmp_path, monkeypatch, capsys):
     assert cli.main(["generate", "--output", "/proc/events.csv"]) == 1
     assert re.fullmatch("cannot write /proc/events.csv.*\n", capsys.readouterr().err)
@@ -462,11 +448,14 @@ def test_killed_run_leaves_the_old_files(tmp_path, kill, suffix):
     assert contents(tmp_path, "events*") == before
 
 
-def test_reader_of_the_old_file_is_not_disturbed_and_a_link_stays_one(tmp_path):
-    output, link = written(tmp_path / "events.csv", "--events", 5000), tmp_path / "link.csv"
+def test_output_may_be_a_link_or_be_read_and_needs_no_known_suffix(tmp_path):
+    output, link = written(tmp_path / "events", "--events", 5000), tmp_path / "link.csv"
     before = output.read_text()
+    assert before.startswith("event_id,")
     link.symlink_to(output)
     with output.open() as reader:
         written(link, "--events", 10)
         assert reader.read() == before
     assert link.is_symlink() and output.read_text().count("\n") == 11
+    path = written(tmp_path / "events.x", "--events", 5, "--format", "parquet")
+    assert path.read_bytes().startswith(b"PAR1")

@@ -444,17 +444,14 @@ def as_text(table: pa.Table) -> pa.Table:
 
     A decimal has as many digits as it takes to read the same number back.
     """
-
-    def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-        if pa.types.is_floating(column.type):
-            values = column.unique()
-            decimals = [np.format_float_positional(value, trim="0") for value in values.to_pylist()]
-            return pa.array(decimals, pa.string()).take(pc.index_in(column, values))
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.timestamp("s"))
-        return column.cast(pa.string())
-
-    return pa.table([text(column) for column in table.columns], schema=TEXT_SCHEMA)
+    minutes = table["session_duration_minutes"]
+    values = minutes.unique()
+    decimals = [np.format_float_positional(value, trim="0") for value in values.to_pylist()]
+    texts = pa.array(decimals, pa.string()).take(pc.index_in(minutes, values))
+    times = table["timestamp"].cast(pa.timestamp("s"))
+    for name, column in (("session_duration_minutes", texts), ("timestamp", times)):
+        table = table.set_column(SCHEMA.get_field_index(name), name, column)
+    return table.cast(TEXT_SCHEMA)
 
 
 def write_events(chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, kind: str) -> None:

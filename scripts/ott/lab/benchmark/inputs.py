@@ -16,7 +16,6 @@ import duckdb
 from ott import PROJECT
 from ott.lab.benchmark.rules import limits
 
-GENERATOR = PROJECT / "scripts" / "ott"
 SAMPLE_EVENTS = 1000
 
 # Every thousandth event is spoilt, in one of these ways in turn. A copy is one row more.
@@ -121,18 +120,10 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     latest = limits()["timestamp"][1]
     # So many that the days without the last hold the events asked for.
     total = -(-events * (days + 1) // days)
-    result = subprocess.run(
-        [
-            sys.executable,
-            GENERATOR,
-            "generate",
-            *("--scenario", "realistic", "--events", str(total), "--seed", str(seed)),
-            *("--days", str(days + 1), "--as-of", str(latest), "--output", whole),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, PROJECT / "scripts" / "ott", "generate", "--scenario", "realistic"]
+    command += ["--events", str(total), "--seed", str(seed), "--days", str(days + 1)]
+    command += ["--as-of", str(latest), "--output", whole]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"ott generate failed:\n{result.stdout}")
     first = latest - timedelta(days=days + 1)
@@ -147,12 +138,12 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
                     and timestamp < timestamp '{day + timedelta(days=1)}'
                     and event_id % {step} = 0
             """
-            write(source, folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet")
+            _write(source, folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet")
     whole.unlink()
     whole.with_name("whole.truth.json").unlink(missing_ok=True)
 
 
-def write(source: str, path: Path) -> None:
+def _write(source: str, path: Path) -> None:
     """Write the events of a query, spoilt, to a Parquet file."""
     with duckdb.connect() as connection:
         connection.execute(f"create view source as {source}")
@@ -160,14 +151,12 @@ def write(source: str, path: Path) -> None:
 
 
 def _count(folder: Path) -> dict[str, int]:
-    files = str(folder / "events" / "day-*.parquet")
-    (following,) = (folder / "events").glob("next-*.parquet")
+    days = f"from '{folder}/events/day-*.parquet'"
     with duckdb.connect() as connection:
-        rows, users = connection.execute(
-            "select count(*), count(distinct user_id) from read_parquet(?)", [files]
-        ).fetchone()
-        (next_rows,) = connection.execute(
-            "select count(*) from read_parquet(?)", [str(following)]
-        ).fetchone()
+        [(rows, users)] = connection.sql(
+            f"select count(*), count(distinct user_id) {days}"
+        ).fetchall()
+        following = f"select count(*) from '{folder}/events/next-*.parquet'"
+        [(next_rows,)] = connection.sql(following).fetchall()
     size = sum(file.stat().st_size for file in (folder / "events").glob("day-*.parquet"))
     return {"rows": rows, "next_rows": next_rows, "users": users, "bytes": size}

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,9 +28,7 @@ from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
 from ott.lab.benchmark.inputs import Input, prepare
 from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
 
-DEFAULT_OUTPUT = PROJECT / "target" / "benchmark"
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
-SPARK_VARIABLE = "OTT_BENCHMARK_SPARK_DBT"
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,8 @@ def machine() -> dict[str, object]:
     """Return what the times hang on besides the code."""
     versions = {"Python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "cores": len(psutil.Process().cpu_affinity())
         if hasattr(psutil.Process, "cpu_affinity")
@@ -125,52 +122,42 @@ def run_all(options: Options, result: dict) -> None:
         prepare(options.output / "inputs", events, options.seed, options.days, say)
         for events in options.sizes
     ]
+    counts = ("rows", "next_rows", "users", "bytes")
     result["inputs"] = {
-        str(one.events): {
-            "rows": one.rows,
-            "next_rows": one.next_rows,
-            "users": one.users,
-            "bytes": one.bytes,
-        }
-        for one in inputs
+        str(one.events): {name: getattr(one, name) for name in counts} for one in inputs
     }
-    bench = Bench(
-        options.output / "work",
-        options.memory_limit,
-        not options.no_row_level_release,
-        options.spark_dbt,
-    )
+    publishes_row_level = not options.no_row_level_release
+    work = options.output / "work"
+    bench = Bench(work, options.memory_limit, publishes_row_level, options.spark_dbt)
     runs = list(plan(inputs, steps_of(options.engines), options.repeat))
     for place, (number, events, step, chosen) in enumerate(runs, start=1):
         size = f"{size_text(events)} events" if events else "next to no events"
         about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
         say(f"{about} ...")
         found = bench.run(step, chosen, is_sample=events == SAMPLE)
+        measured = found.measured
         result["runs"].append(
             {
                 "step": step,
                 "events": events,
                 "round": number,
-                "command": [_shown(word) for word in found.command],
-                "seconds": found.measured.seconds,
-                "cpu_seconds": found.measured.cpu_seconds,
-                "peak_bytes": found.measured.peak_bytes,
+                # Without the folders that this project lies in.
+                "command": [
+                    word.replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
+                    for word in found.command
+                ],
+                "seconds": measured.seconds,
+                "cpu_seconds": measured.cpu_seconds,
+                "peak_bytes": measured.peak_bytes,
                 "memory_limit": options.memory_limit,
                 "details": found.details,
                 "problem": found.problem,
             }
         )
-        outcome = (
-            f"{found.measured.seconds:.1f} s ({found.measured.cpu_seconds:.1f} s of CPU), "
-            f"{found.measured.peak_bytes / 1e9:.2f} GB"
-        )
-        say(f"{about}: {outcome}" + (f"\n{found.problem}" if found.problem else ""))
+        times = f"{measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of CPU)"
+        problem = f"\n{found.problem}" if found.problem else ""
+        say(f"{about}: {times}, {measured.peak_bytes / 1e9:.2f} GB{problem}")
         write(options.output, result)
-
-
-def _shown(word: str) -> str:
-    """Return a word of a command without the folders that this project lies in."""
-    return str(word).replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
 
 
 def write(folder: Path, result: dict) -> None:
@@ -193,7 +180,7 @@ def benchmark(options: Options) -> bool:
     if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
         raise WrongArgumentsError(
             "the engine spark needs --spark-dbt, the dbt executable of an environment with "
-            f"dbt-spark (or ${SPARK_VARIABLE}); "
+            "dbt-spark (or $OTT_BENCHMARK_SPARK_DBT); "
             + (f"there is none at {options.spark_dbt}" if options.spark_dbt else "none is given")
         )
     try:
@@ -201,20 +188,10 @@ def benchmark(options: Options) -> bool:
     except OSError as error:
         raise WrongArgumentsError(f"{options.output} cannot be made: {error.strerror}") from None
     started = time.monotonic()
-    arguments = asdict(options)
+    told = ("engines", "repeat", "days", "seed", "memory_limit", "no_row_level_release")
     result = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": {
-            name: arguments[name]
-            for name in (
-                "engines",
-                "repeat",
-                "days",
-                "seed",
-                "memory_limit",
-                "no_row_level_release",
-            )
-        },
+        "arguments": {name: getattr(options, name) for name in told},
         "sizes": options.sizes,
         "steps": STEPS,
         "machine": machine(),

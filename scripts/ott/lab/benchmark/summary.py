@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from ott.lab import markdown_table
 from ott.lab.benchmark.engines import STEPS
 
 # The input with next to no events, beside the sizes.
@@ -89,10 +90,8 @@ def start_up(result: dict) -> dict[str, float]:
     }
     for step in ("dbt", "dbt-no-tests"):
         if {step, "parse"} <= figures.keys() and medians.at[step, "nodes"] > 0:
-            figures[f"{step} nodes"] = float(medians.at[step, "nodes"])
-            figures[f"{step} per node"] = (figures[step] - figures["parse"]) / figures[
-                f"{step} nodes"
-            ]
+            nodes = figures[f"{step} nodes"] = float(medians.at[step, "nodes"])
+            figures[f"{step} per node"] = (figures[step] - figures["parse"]) / nodes
     return figures
 
 
@@ -114,12 +113,13 @@ def size_text(events: int) -> str:
 
 def as_markdown(result: dict) -> str:
     """Return all tables, and the last words of what failed."""
+    summary = result["summary"]
     parts = [_machine(result)]
     parts += [_size_table(events, result) for events in result["sizes"]]
-    if result["summary"]["start_up"]:
-        parts.append(_start_up_table(result["summary"]["start_up"]))
-    if result["summary"]["comparisons"]:
-        parts.append(_ratio_table(result["summary"]["comparisons"]))
+    if summary["start_up"]:
+        parts.append(_start_up_table(summary["start_up"]))
+    if summary["comparisons"]:
+        parts.append(_ratio_table(summary["comparisons"]))
     for run in result["runs"]:
         if run["problem"]:
             where = size_text(run["events"]) if run["events"] else "next to no"
@@ -162,17 +162,11 @@ def _size_table(events: int, result: dict) -> str:
     for step in (step for step in STEPS if step in tried):
         its = runs[(runs.index.get_level_values("events") == events)].query("step == @step")
         published = its["publishing_seconds"].where(its["publishing_seconds"] > 0.05)
-        rows.append(
-            [
-                STEPS[step],
-                _spread(its["seconds"], 1) or "failed",
-                _spread(its["cpu_seconds"], 1),
-                _spread(published, 1),
-                _spread(its["peak_bytes"] / 1e9, 2),
-            ]
-        )
+        seconds = _spread(its["seconds"], 1) or "failed"
+        others = (_spread(its["cpu_seconds"], 1), _spread(published, 1))
+        rows.append([STEPS[step], seconds, *others, _spread(its["peak_bytes"] / 1e9, 2)])
     header = ("What", "Seconds", "CPU seconds", "of them publishing", "Peak memory, GB")
-    return f"{title}\n\n{_table(header, rows)}"
+    return f"{title}\n\n{markdown_table(header, rows)}"
 
 
 def _start_up_table(figures: dict[str, float]) -> str:
@@ -180,11 +174,10 @@ def _start_up_table(figures: dict[str, float]) -> str:
     for step, letter in (("dbt", "a"), ("dbt-no-tests", "b")):
         if f"{step} nodes" in figures:
             nodes, each = figures[f"{step} nodes"], figures[f"{step} per node"]
-            rows.append(
-                [f"({letter}) less parsing, per node", f"{1000 * each:.0f} ms x {nodes:.0f}"]
-            )
+            spent = f"{1000 * each:.0f} ms x {nodes:.0f}"
+            rows.append([f"({letter}) less parsing, per node", spent])
     title = "What it costs whatever the number of events, without publishing:"
-    return f"{title}\n\n{_table(('What', 'Median'), rows)}"
+    return f"{title}\n\n{markdown_table(('What', 'Median'), rows)}"
 
 
 def _ratio_table(comparisons: Sequence[dict]) -> str:
@@ -197,9 +190,4 @@ def _ratio_table(comparisons: Sequence[dict]) -> str:
         size = size_text(row["events"])
         rows.append([row["comparison"], row["of"], size, ratio, row["goal"] or "", judged])
     title = f"Ratios. Goals are set at {size_text(GOAL_EVENTS)} events:"
-    return f"{title}\n\n{_table(('Compared', 'Of', 'Events', 'Ratio', 'Goal', ''), rows)}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{title}\n\n{markdown_table(('Compared', 'Of', 'Events', 'Ratio', 'Goal', ''), rows)}"
