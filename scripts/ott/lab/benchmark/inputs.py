@@ -21,24 +21,19 @@ SAMPLE_EVENTS = 1000
 # Every thousandth event is spoilt, in one of these ways in turn. A copy is one row more.
 SPOIL = """
 with numbered as (
-    select
-        *,
-        case when event_id % 1000 = 500 then event_id // 1000 % 16 end as defect
-    from source
+    select *, case when event_id % 1000 = 500 then event_id // 1000 % 16 end as defect from source
 ),
 
 doubled as (
-    select *, 0 as copy from numbered
-    union all
-    select *, 1 as copy from numbered where defect in (14, 15)
+    select *, unnest(range(if(defect in (14, 15), 2, 1))) as copy from numbered
 )
 
 select
     case when defect = 0 then null else event_id end as event_id,
-    case
-        when defect = 1 then null
-        when defect = 2 then timestamp '1999-12-31 23:59:59'
-        when defect = 3 then timestamp '2030-01-01 00:00:00'
+    case defect
+        when 1 then null
+        when 2 then timestamp '1999-12-31 23:59:59'
+        when 3 then timestamp '2030-01-01 00:00:00'
         else timestamp
     end as timestamp,
     case when defect = 4 then null else user_id end as user_id,
@@ -52,17 +47,12 @@ select
     case when defect = 7 then '' else event_type end as event_type,
     case
         when defect = 13 then 'ok'
-        when defect = 15 and copy = 1 and status = 'violation' then 'warning'
-        when defect = 15 and copy = 1 then 'violation'
+        when defect = 15 and copy = 1 then if(status = 'violation', 'warning', 'violation')
         else status
     end as status,
     case when defect = 8 then 130 else user_age end as user_age,
-    case
-        when defect = 9 then 'nan'::double
-        when defect = 10 then -0.5
-        when defect = 13 then 50000.0
-        else session_duration_minutes
-    end as session_duration_minutes,
+    case defect when 9 then 'nan'::double when 10 then -0.5 when 13 then 50000.0
+        else session_duration_minutes end as session_duration_minutes,
     case when defect = 11 then 0 else concurrent_streams end as concurrent_streams,
     case when defect = 8 then null else data_shared end as data_shared
 from doubled
@@ -109,9 +99,8 @@ def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str]
         shutil.rmtree(own, ignore_errors=True)
         own.mkdir(parents=True)
         _generate(own, events, seed, days)
-        counted = _count(own)
         # Last of all: an input without it is incomplete.
-        described.write_text(json.dumps(counted, indent=2) + "\n", encoding="utf-8")
+        described.write_text(json.dumps(_count(own), indent=2) + "\n", encoding="utf-8")
     return Input(own, events, **json.loads(described.read_text(encoding="utf-8")))
 
 
@@ -132,22 +121,16 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
         for number in range(days + 1):
             day = first + timedelta(days=number)
             prefix = "next" if number == days else "day"
-            source = f"""
-                select * from read_parquet('{whole}')
-                where timestamp >= timestamp '{day}'
-                    and timestamp < timestamp '{day + timedelta(days=1)}'
-                    and event_id % {step} = 0
-            """
-            _write(source, folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet")
+            path = folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet"
+            with duckdb.connect() as connection:
+                connection.execute(f"""
+                    create view source as select * from '{whole}'
+                    where timestamp >= timestamp '{day}' and event_id % {step} = 0
+                        and timestamp < timestamp '{day + timedelta(days=1)}'
+                """)
+                connection.execute(f"copy ({SPOIL}) to '{path}' (format parquet)")
     whole.unlink()
     whole.with_name("whole.truth.json").unlink(missing_ok=True)
-
-
-def _write(source: str, path: Path) -> None:
-    """Write the events of a query, spoilt, to a Parquet file."""
-    with duckdb.connect() as connection:
-        connection.execute(f"create view source as {source}")
-        connection.execute(f"copy ({SPOIL}) to '{path}' (format parquet)")
 
 
 def _count(folder: Path) -> dict[str, int]:
