@@ -37,22 +37,18 @@ STEPS = {
     "dbt-no-tests": ENGINES["dbt-no-tests"],
     "dbt-no-tests-unchanged": "(b) again, nothing changed",
     "dbt-no-tests-one-day": "(b) again, one day more",
-    "sql": ENGINES["sql"],
-    "pandas": ENGINES["pandas"],
-    "polars": ENGINES["polars"],
-    "spark": ENGINES["spark"],
+    **{engine: ENGINES[engine] for engine in ("sql", "pandas", "polars", "spark")},
 }
 START_UP = ("parse-anew", "parse")
 
 
 def steps_of(engines: Sequence[str]) -> list[str]:
     """Return the steps that engines take on every input; start-up apart."""
-    steps = {step for step in STEPS if step in engines}
+    steps = {*engines}
     if "increment" in engines:
-        if not steps & {"dbt", "dbt-no-tests"}:
-            steps.add("dbt-no-tests")
-        for build in steps & {"dbt", "dbt-no-tests"}:
-            steps |= {f"{build}-unchanged", f"{build}-one-day"}
+        builds = steps & {"dbt", "dbt-no-tests"} or {"dbt-no-tests"}
+        for build in builds:
+            steps |= {build, f"{build}-unchanged", f"{build}-one-day"}
     return [step for step in STEPS if step in steps]
 
 
@@ -97,11 +93,8 @@ class Bench:
                 shutil.rmtree(own / folder, ignore_errors=True)
             for file in own.glob("*.duckdb*"):
                 file.unlink()
-        options = {
-            "dbt": (),
-            "dbt-no-tests": WITHOUT_TESTS,
-            "spark": ("--target", "spark", *WITHOUT_TESTS),
-        }
+        options = {"dbt": (), "dbt-no-tests": WITHOUT_TESTS}
+        options["spark"] = ("--target", "spark", *WITHOUT_TESTS)
         if build in options:
             return self._dbt(step, own, "build", *options[build])
         return self._script(step, own)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from ott import PROJECT
+from ott import PROJECT, OttError
 from ott.lab.benchmark.rules import limits
 
 SAMPLE_EVENTS = 1000
@@ -75,20 +75,20 @@ class Input:
     users: int
     bytes: int
 
-    def days(self, is_sample: bool = False) -> list[Path]:
+    def days(self, is_sample: bool = False, prefix: str = "day") -> list[Path]:
         """Return the files of the days, in order."""
-        return sorted((self.folder / ("sample" if is_sample else "events")).glob("day-*.parquet"))
+        folder = self.folder / ("sample" if is_sample else "events")
+        return sorted(folder.glob(f"{prefix}-*.parquet"))
 
     def next_day(self, is_sample: bool = False) -> Path:
         """Return the file of the day after these."""
-        (file,) = (self.folder / ("sample" if is_sample else "events")).glob("next-*.parquet")
-        return file
+        return self.days(is_sample, "next")[0]
 
 
 def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str], None]) -> Input:
     """Return about `events` events on `days` days and the day after; from the last time if there.
 
-    `folder` keeps the inputs of all arguments. Raises RuntimeError if the generator fails, OSError
+    `folder` keeps the inputs of all arguments. Raises OttError if the generator fails, OSError
     if the folder cannot be written.
     """
     arguments = {"events": events, "seed": seed, "days": days}
@@ -114,7 +114,7 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     command += ["--as-of", str(latest), "--output", whole]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
-        raise RuntimeError(f"ott generate failed:\n{result.stdout}")
+        raise OttError(f"ott generate failed:\n{result.stdout}")
     first = latest - timedelta(days=days + 1)
     for kind, step in (("events", 1), ("sample", max(1, total // SAMPLE_EVENTS))):
         (folder / kind).mkdir()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from ott import PROJECT, OttError, WrongArgumentsError
+from ott import PROJECT, WrongArgumentsError
 from ott.files import whole_file
 from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
 from ott.lab.benchmark.inputs import Input, prepare
@@ -33,10 +33,7 @@ PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: numbers of events, rounds, days of events, and where to write.
-
-    `memory_limit` is DuckDB's, such as 4GB; `spark_dbt` is the dbt of an environment with Spark.
-    """
+    """What to measure, and where to write; as `ott benchmark --help` says."""
 
     sizes: list[int]
     engines: list[str]
@@ -47,9 +44,6 @@ class Options:
     no_row_level_release: bool
     spark_dbt: str | None
     output: Path
-
-
-# --- what it ran on ------------------------------------------------------------------------------
 
 
 def machine() -> dict[str, object]:
@@ -71,11 +65,11 @@ def machine() -> dict[str, object]:
 
 
 def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.machine()
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        if found := re.search(r"^model name\s*: (.*)$", text, re.MULTILINE):
+            return found[1].strip()
+    return platform.machine()
 
 
 def _commit() -> str:
@@ -89,9 +83,6 @@ def _commit() -> str:
         return f"{commit} with changes" if git("status", "--porcelain") else commit
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-# --- running it all ------------------------------------------------------------------------------
 
 
 def say(text: str) -> None:
@@ -110,8 +101,7 @@ def plan(
         if any(step.startswith("dbt") for step in steps):
             for step in START_UP:
                 yield number, SAMPLE, step, inputs[0]
-        for events in (SAMPLE, *(chosen.events for chosen in inputs)):
-            chosen = next((one for one in inputs if one.events == events), inputs[0])
+        for events, chosen in ((SAMPLE, inputs[0]), *((one.events, one) for one in inputs)):
             for step in steps:
                 yield number, events, step, chosen
 
@@ -126,9 +116,8 @@ def run_all(options: Options, result: dict) -> None:
     result["inputs"] = {
         str(one.events): {name: getattr(one, name) for name in counts} for one in inputs
     }
-    publishes_row_level = not options.no_row_level_release
-    work = options.output / "work"
-    bench = Bench(work, options.memory_limit, publishes_row_level, options.spark_dbt)
+    with_rows, work = not options.no_row_level_release, options.output / "work"
+    bench = Bench(work, options.memory_limit, with_rows, options.spark_dbt)
     runs = list(plan(inputs, steps_of(options.engines), options.repeat))
     for place, (number, events, step, chosen) in enumerate(runs, start=1):
         size = f"{size_text(events)} events" if events else "next to no events"
@@ -157,18 +146,11 @@ def run_all(options: Options, result: dict) -> None:
         times = f"{measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of CPU)"
         problem = f"\n{found.problem}" if found.problem else ""
         say(f"{about}: {times}, {measured.peak_bytes / 1e9:.2f} GB{problem}")
-        write(options.output, result)
-
-
-def write(folder: Path, result: dict) -> None:
-    """Write what is known so far as JSON and Markdown; each file is whole at any moment."""
-    result["summary"] = summarize(result)
-    for name, text in (
-        ("benchmark.json", json.dumps(result, indent=2) + "\n"),
-        ("benchmark.md", as_markdown(result)),
-    ):
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        result["summary"] = summarize(result)
+        texts = {"json": json.dumps(result, indent=2) + "\n", "md": as_markdown(result)}
+        for suffix, text in texts.items():
+            with whole_file(options.output / f"benchmark.{suffix}") as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def benchmark(options: Options) -> bool:
@@ -203,8 +185,6 @@ def benchmark(options: Options) -> bool:
     except KeyboardInterrupt:
         say("kept what was measured" if result["runs"] else "nothing was measured")
         raise
-    except RuntimeError as error:
-        raise OttError(str(error)) from error
     finally:
         # Databases of this size would fill the disk.
         shutil.rmtree(options.output / "work", ignore_errors=True)

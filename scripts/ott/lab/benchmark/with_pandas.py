@@ -19,9 +19,6 @@ from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE,
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 
 
-# --- events --------------------------------------------------------------------------------------
-
-
 def tidy(column: str, text: object) -> str | None:
     """Return text as the members of a column are written; None where nothing is left of it."""
     stripped = text.strip(BLANKS) if isinstance(text, str) else ""
@@ -73,9 +70,6 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
             "occurred_at": occurred_at,
         }
     )
-
-
-# --- figures -------------------------------------------------------------------------------------
 
 
 def clustered_variance(sums: pd.DataFrame) -> pd.Series:

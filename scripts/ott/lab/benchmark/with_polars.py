@@ -9,8 +9,6 @@ import polars as pl
 from ott.lab.benchmark.rules import files, limits
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
 
-# --- events --------------------------------------------------------------------------------------
-
 
 def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows without exact copies; `is_conflicting` says which share their id."""
@@ -57,9 +55,6 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     rejected = checked.filter(~pl.col("is_accepted")).select(COLUMNS)
     # Together, so that the rows are read once.
     return tuple(pl.collect_all([accepted, rejected], engine="streaming"))
-
-
-# --- figures -------------------------------------------------------------------------------------
 
 
 def clustered_variance(squared_residuals: pl.Expr, events: pl.Expr, squared: pl.Expr) -> pl.Expr:
