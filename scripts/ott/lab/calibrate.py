@@ -85,7 +85,6 @@ def compile_project(
     """Let dbt compile everything that the `targets` hang on, with all that it writes in `folder`.
 
     The variable `power` is set to `POWER`; it changes detectable differences and nothing else.
-
     Raises OttError with the output of dbt if dbt fails.
     """
     database = folder / "calibration.duckdb"
@@ -98,16 +97,11 @@ def compile_project(
         if node["resource_type"] == "seed"
         or (node["resource_type"] == "model" and node.get("compiled_code"))
     }
-    models = [
-        Model(
-            nodes[key]["name"],
-            nodes[key]["relation_name"],
-            nodes[key].get("compiled_code"),
-            nodes[key]["config"]["materialized"] == "view",
-            {nodes[parent]["name"] for parent in parents[key]},
-        )
-        for key in TopologicalSorter(parents).static_order()
-    ]
+    models = []
+    for key in TopologicalSorter(parents).static_order():
+        node, reads = nodes[key], {nodes[parent]["name"] for parent in parents[key]}
+        sql, is_view = node.get("compiled_code"), node["config"]["materialized"] == "view"
+        models.append(Model(node["name"], node["relation_name"], sql, is_view, reads))
     return CompiledProject(database, models)
 
 
@@ -202,21 +196,18 @@ VARIANTS = {
     "no design effect": "select distinct dimension, 1.0 from {int_member_counts}",
     "one design effect for all": """
         with users as (
-            select
-                count(*) as events, count_if(is_violation) as violations,
+            select count(*) as events, count_if(is_violation) as violations,
                 sum(violations) over () / sum(events) over () as rate
             from {int_accepted_events}
             group by user_id
         ),
         overall as (
-            select
-                count(*) / (count(*) - 1) * sum(power(violations - events * rate, 2))
+            select count(*) / (count(*) - 1) * sum(power(violations - events * rate, 2))
                 / nullif(sum(events * rate * (1 - rate)), 0) as design_effect
             from users
         )
         select distinct dimension, greatest(1.0, coalesce(design_effect, 1.0))
-        from {int_member_counts}
-        cross join overall
+        from {int_member_counts} cross join overall
     """,
 }
 TREND = ("trend", "")
@@ -334,18 +325,14 @@ def expected_differences(effects: Effects) -> dict[tuple[str, str], float]:
     dimensions = ["region", "regulation", "region_and_regulation", "data_shared", "event_hour"]
     table = pd.DataFrame(cells, columns=[*dimensions, "weight", "rate"])
 
-    def rate_of(part: pd.DataFrame) -> float:
-        return np.average(part["rate"], weights=part["weight"])
-
-    return {
-        (dimension, member): rate_of(table[table[dimension] == member])
-        - rate_of(table[table[dimension] != member])
-        for dimension in dimensions
-        for member in table[dimension].unique()
-    }
-
-
-# --- data sets -----------------------------------------------------------------------------------
+    table["violations"] = table["weight"] * table["rate"]
+    differences = {}
+    for dimension in dimensions:
+        inside = table.groupby(dimension)[["violations", "weight"]].sum()
+        rest = inside.sum() - inside
+        found = inside["violations"] / inside["weight"] - rest["violations"] / rest["weight"]
+        differences |= {(dimension, member): value for member, value in found.items()}
+    return differences
 
 
 @dataclass(frozen=True)
@@ -360,13 +347,12 @@ class DataSet:
 
     def build(self) -> pa.Table:
         """Return the raw events as text."""
+        basics = (self.events, self.seed, AS_OF)
         if self.effects:
             users = max(1, self.events // EVENTS_PER_USER)
-            chunks = generator.realistic_chunks(
-                self.events, self.seed, AS_OF, users, DAYS, self.effects
-            )
+            chunks = generator.realistic_chunks(*basics, users, DAYS, self.effects)
             return pa.concat_tables(map(generator.as_text, chunks))
-        events = generator.as_text(generator.notebook_events(self.events, self.seed, AS_OF))
+        events = generator.as_text(generator.notebook_events(*basics))
         has_days = SCENARIOS[self.scenario].day_effects or self.change_per_week
         return self._moved_by_day(events) if has_days else events
 
@@ -390,8 +376,7 @@ class DataSet:
 class Outcome:
     """What the findings say about one data set; pairs are hits and cases.
 
-    `differs` holds, by variant of the design effects, the dimension, member (empty for all of it)
-    and difference of every verdict `differs`.
+    `differs` holds dimension, member and difference of every such verdict, by `VARIANTS`.
     """
 
     differs: dict[str, list[tuple[str, str, float]]]
@@ -441,13 +426,10 @@ def measure(data_set: DataSet) -> Outcome:
     for variant, query in VARIANTS.items() if scenario.compares_design_effects else ():
         bench.override("int_design_effects", query)
         by_variant[variant] = bench.rows(FINDINGS)
+    judged = {row[0] for row in findings if not row[1] and row[3] != "too_few"}
     return Outcome(
         {name: [row[:3] for row in by_variant[name] if row[3] == "differs"] for name in by_variant},
-        {
-            dimension
-            for dimension, member, _, verdict, _ in findings
-            if not member and verdict != "too_few"
-        },
+        judged,
         has_confirmed_users,
         tuple(days),
         {dimension: tuple(counts) for dimension, *counts in covered},
@@ -455,17 +437,13 @@ def measure(data_set: DataSet) -> Outcome:
     )
 
 
-# --- the statistics of many runs -----------------------------------------------------------------
+def share_of(
+    counts: Iterable[bool | tuple[int, int]], least: float | None = None, most: float | None = None
+) -> dict | None:
+    """Return the share of hits among cases, counted over runs that are a hit or have some of each.
 
-# What each run counts: whether it is a hit, or its hits and cases.
-Counts = Iterable[bool | tuple[int, int]]
-
-
-def share_of(counts: Counts, least: float | None = None, most: float | None = None) -> dict | None:
-    """Return the share of hits among cases over runs, and whether it is in a range; None of none.
-
-    The interval is that of Wilson; several cases of one run count as far as they vary
-    independently of each other (by the variance between runs over the binomial one). The range
+    None if there are no cases. The interval is that of Wilson; cases of one run count as far as
+    they vary independently (by the variance between runs over the binomial one). The range
     `is_met`: `yes`, `no`, or `open` if the share misses the range but its interval does not.
     """
     runs = [count if isinstance(count, tuple) else (int(count), 1) for count in counts]
@@ -479,64 +457,61 @@ def share_of(counts: Counts, least: float | None = None, most: float | None = No
     low, high = proportion_confint(share * independent, independent, 1 - LEVEL, method="wilson")
     # Rounding can put a share of 0 or 1 outside.
     low, high = min(float(low), share), max(float(high), share)
-
     floor, ceiling = least or 0.0, 1.0 if most is None else most
-    is_met = "open" if low <= ceiling and high >= floor else "no"
     if floor <= share <= ceiling:
         is_met = "yes"
-    match least, most:
-        case None, None:
-            requirement = is_met = ""
-        case None, _:
-            requirement = f"at most {most:.0%}"
-        case _, None:
-            requirement = f"at least {least:.0%}"
-        case _:
-            requirement = f"{least:.0%} to {most:.0%}"
+    else:
+        is_met = "open" if low <= ceiling and high >= floor else "no"
+    if least and most:
+        requirement = f"{least:.0%} to {most:.0%}"
+    elif least or most:
+        requirement = f"at least {least:.0%}" if least else f"at most {most:.0%}"
+    else:
+        requirement = is_met = ""
     found = {"hits": hits, "cases": cases, "share": share, "low": low, "high": high}
     limits = {"least": least, "most": most, "requirement": requirement, "is_met": is_met}
     return found | limits
 
 
 def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[tuple]:
-    """Yield what a statistic is called, its counts, and the least and most that they may share."""
+    """Yield what a statistic is called and the arguments of `share_of`."""
     scenario = SCENARIOS[name]
     if scenario.planted:
         what = " ".join(("runs that find", *scenario.planted)).rstrip()
         for variant in outcomes[0].differs:
             found = (one.finds(scenario.planted, variant) for one in outcomes)
-            least = POWER if variant == BY_DIMENSION else None
-            yield what + f", {variant}" * scenario.compares_design_effects, found, least, None
+            label = what + f", {variant}" * scenario.compares_design_effects
+            yield label, found, POWER if variant == BY_DIMENSION else None
         return
     if name == "realistic":
         for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
-            found = (one.finds(planted) for one in outcomes)
-            yield f"runs that find {' '.join(planted)}", found, None, None
+            yield f"runs that find {' '.join(planted)}", (one.finds(planted) for one in outcomes)
         truth = expected_differences(scenario.effects)
         wrong = (
             any(truth.get(row[:2], 0.0) * row[2] < 0 for row in one.differs[BY_DIMENSION])
             for one in outcomes
         )
-        yield "runs with any verdict differs of the wrong sign", wrong, None, None
+        yield "runs with any verdict differs of the wrong sign", wrong
         affected = {dimension for dimension, _ in truth}
         elsewhere = (bool(one.dimensions - affected) for one in outcomes)
         yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
         return
     if scenario.day_effects:
-        # Days do differ, but nothing else does, and no trend is there.
-        trends = ("trend" in one.dimensions for one in outcomes)
-        # A memory of days is not allowed for.
-        yield "runs with a trend", trends, None, None if name == "null-days-remember" else 0.06
+        # Days do differ, but nothing else does, and no trend is there. Memory is not allowed for.
+        most = None if name == "null-days-remember" else 0.06
+        yield "runs with a trend", ("trend" in one.dimensions for one in outcomes), None, most
         others = (bool(one.dimensions - {"event_date", "trend"}) for one in outcomes)
         yield "runs with any verdict differs but of days and the trend", others, None, 0.06
-        days_differ = ("event_date" in one.dimensions for one in outcomes)
-        yield "runs in which days differ", days_differ, None, None
+        yield "runs in which days differ", ("event_date" in one.dimensions for one in outcomes)
     else:
-        differs = (bool(one.dimensions) for one in outcomes)
-        yield "runs with any verdict differs", differs, None, 0.06
+        yield (
+            "runs with any verdict differs",
+            (bool(one.dimensions) for one in outcomes),
+            None,
+            0.06,
+        )
     for variant in VARIANTS if scenario.compares_design_effects else ():
-        differs = (bool(one.differs[variant]) for one in outcomes)
-        yield f"the same with {variant}", differs, None, None
+        yield f"the same with {variant}", (bool(one.differs[variant]) for one in outcomes)
     if scenario.true_rate:
         confirmed = (one.has_confirmed_users for one in outcomes)
         yield "runs with any user confirmed", confirmed, None, 0.06
@@ -545,27 +520,23 @@ def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[tuple]:
             for one in outcomes
         )
         yield "members whose interval covers the true rate", covered, 0.94, 0.96
-    days = (one.days_out_of_control for one in outcomes)
-    yield "days outside the control limits", days, None, None
+    yield "days outside the control limits", (one.days_out_of_control for one in outcomes)
 
 
 def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """Return for each dimension the numbers of runs that judge it and that find that it differs.
+    """Return for each dimension how many runs judge it and find that it differs.
 
     And of its members' intervals, how many there are and how many `covered` the true rate.
     """
     rows = []
-    for name in dict.fromkeys(name for outcome in outcomes for name, _ in outcome.detectable):
-        intervals = [outcome.covered_members.get(name, (0, 0)) for outcome in outcomes]
+    for name in dict.fromkeys(name for one in outcomes for name, _ in one.detectable):
+        intervals = [one.covered_members.get(name, (0, 0)) for one in outcomes]
         covered, members = map(sum, zip(*intervals, strict=True))
-        judged = sum(name in outcome.judged_dimensions for outcome in outcomes)
-        differs = sum(name in outcome.dimensions for outcome in outcomes)
+        judged = sum(name in one.judged_dimensions for one in outcomes)
+        differs = sum(name in one.dimensions for one in outcomes)
         row = {"dimension": name, "runs": len(outcomes), "judged": judged, "differs": differs}
         rows.append({**row, "covered": covered, "members": members})
     return rows
-
-
-# --- running it all ------------------------------------------------------------------------------
 
 
 def calibrate(names: Sequence[str], runs: int, events: int, seed: int, workers: int) -> dict:
@@ -624,10 +595,8 @@ def as_markdown(result: dict) -> str:
         "| {scenario} | {statistic}{planted} | {share:.2%} | {low:.2%} to {high:.2%} | {cases:,} "
         "| {requirement} | {is_met} |"
     )
-    lines = [
-        "| Scenario | What | Share | 95 % interval | Of | Required | Met |",
-        "|" + " --- |" * 7,
-    ]
+    header = "| Scenario | What | Share | 95 % interval | Of | Required | Met |"
+    lines = [header, "|" + " --- |" * 7]
     for share in result["shares"]:
         lines.append(row_of_share.format(**share, planted=planted.get(share["scenario"], "")))
     lines += ["", "| Scenario | Dimension | Judged | Differs | Covered |", "|" + " --- |" * 5]
@@ -635,7 +604,6 @@ def as_markdown(result: dict) -> str:
         for row in rows:
             judged, differs = row["judged"] / row["runs"], row["differs"] / row["runs"]
             covered = f"{row['covered'] / row['members']:.1%}" if row["members"] else ""
-            lines.append(
-                f"| {name} | {row['dimension']} | {judged:.1%} | {differs:.1%} | {covered} |"
-            )
+            figures = f"{judged:.1%} | {differs:.1%} | {covered}"
+            lines.append(f"| {name} | {row['dimension']} | {figures} |")
     return "\n".join(lines)
