@@ -69,24 +69,24 @@ def test_default_output_is_the_seed_and_the_values_of_the_notebook(tmp_path):
     assert content == SEED.read_bytes()
     # The notebook's own lines, with a fixed time for now().
     np.random.seed(42)
-    n_events = 5000
+    n = 5000
     regions = ["US", "EU", "ASIA", "LATAM", "AFRICA"]
     regulations = ["GDPR", "CCPA", "PIPL", "LGPD", "PDPA"]
     event_types = ["login", "stream_start", "stream_pause", "stream_end"]
     event_types += ["download", "profile_update"]
     statuses = ["compliant", "warning", "violation"]
     expected = {
-        "event_id": np.arange(n_events),
-        "timestamp": [AS_OF - timedelta(hours=np.random.randint(0, 720)) for _ in range(n_events)],
-        "user_id": np.random.randint(1000, 5000, n_events),
-        "region": np.random.choice(regions, n_events, p=[0.35, 0.25, 0.20, 0.15, 0.05]),
-        "regulation": np.random.choice(regulations, n_events),
-        "event_type": np.random.choice(event_types, n_events),
-        "status": np.random.choice(statuses, n_events, p=[0.80, 0.15, 0.05]),
-        "user_age": np.random.randint(13, 75, n_events),
-        "session_duration_minutes": np.random.exponential(scale=45, size=n_events),
-        "concurrent_streams": np.random.randint(1, 6, n_events),
-        "data_shared": np.random.choice(["none", "partial", "full"], n_events, p=[0.7, 0.2, 0.1]),
+        "event_id": np.arange(n),
+        "timestamp": [AS_OF - timedelta(hours=np.random.randint(0, 720)) for _ in range(n)],
+        "user_id": np.random.randint(1000, 5000, n),
+        "region": np.random.choice(regions, n, p=[0.35, 0.25, 0.20, 0.15, 0.05]),
+        "regulation": np.random.choice(regulations, n),
+        "event_type": np.random.choice(event_types, n),
+        "status": np.random.choice(statuses, n, p=[0.80, 0.15, 0.05]),
+        "user_age": np.random.randint(13, 75, n),
+        "session_duration_minutes": np.random.exponential(scale=45, size=n),
+        "concurrent_streams": np.random.randint(1, 6, n),
+        "data_shared": np.random.choice(["none", "partial", "full"], n, p=[0.7, 0.2, 0.1]),
     }
     pd.testing.assert_frame_equal(
         read(SEED), pd.DataFrame(expected), check_dtype=False, check_exact=True
@@ -144,12 +144,19 @@ def test_small_files_have_a_header_and_the_rows_asked_for(tmp_path, scenario, ev
 
 
 @pytest.mark.parametrize("as_of", [AS_OF, datetime(2026, 1, 30, 10, 59, 30)])
-def test_sessions_at_the_end_of_the_window_are_shortened(as_of):
-    events = realistic(50_000, as_of=as_of, days=1, users=100)
-    assert len(events) == 50_000
-    assert events["timestamp"].max() < pd.Timestamp(as_of)
-    assert events["timestamp"].min() >= pd.Timestamp(as_of) - pd.Timedelta(days=1)
-    assert (events["session_duration_minutes"] >= 1).all()
+def test_sessions_are_within_the_window_and_the_shortest_have_times_of_their_own(
+    monkeypatch, as_of
+):
+    for exponential_minutes in (22, 0):
+        monkeypatch.setattr(generate, "EXPONENTIAL_MINUTES", exponential_minutes)
+        events = realistic(50_000, as_of=as_of, days=1, users=100)
+        assert len(events) == 50_000
+        assert events["timestamp"].max() < pd.Timestamp(as_of)
+        assert events["timestamp"].min() >= pd.Timestamp(as_of) - pd.Timedelta(days=1)
+        assert (events["session_duration_minutes"] >= 1).all()
+        gaps = events["timestamp"].groupby(events["session"]).diff().dropna()
+        assert (gaps > NO_TIME).all()
+    assert (events["session_duration_minutes"] == 1).all()
 
 
 def test_users_keep_their_profiles_and_each_of_few_appears(traffic):
@@ -162,8 +169,7 @@ def test_users_keep_their_profiles_and_each_of_few_appears(traffic):
     assert sorted(laws.unique()) == fitting
     assert traffic["user_age"].between(13, 74).all()
 
-
-def test_user_profile_is_a_function_of_seed_and_id_alone(traffic):
+    # They are functions of seed and id alone.
     users = traffic.drop_duplicates("user_id")
     attributes = generate.user_attributes(users["user_id"].to_numpy()[::-1], seed=42)
     region = np.array(generate.REGIONS)[attributes["region"]][::-1]
@@ -194,13 +200,6 @@ def test_sessions_follow_their_grammar(traffic):
     span = (times.max() - times.min()).dt.total_seconds() / 60
     minutes = by_session["session_duration_minutes"].first()
     assert (abs(span - minutes).iloc[:-1] < 1 / 60).all()
-
-
-def test_events_of_the_shortest_sessions_have_times_of_their_own(monkeypatch):
-    monkeypatch.setattr(generate, "EXPONENTIAL_MINUTES", 0)
-    events = realistic(50_000)
-    assert (events["session_duration_minutes"] == 1).all()
-    assert (events["timestamp"].groupby(events["session"]).diff().dropna() > NO_TIME).all()
 
 
 def test_sessions_have_the_documented_shapes(traffic):
