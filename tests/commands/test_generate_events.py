@@ -134,7 +134,7 @@ def test_parquet_and_csv_hold_the_same_rows_in_plain_types(tmp_path, scenario):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("events", [0, 1, 17])
+@pytest.mark.parametrize("events", [0, 1, 31])
 @pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
 def test_small_files_have_a_header_and_the_rows_asked_for(tmp_path, scenario, events, name):
     options = ["--defect-rate", 1] if scenario == "dirty" else []
