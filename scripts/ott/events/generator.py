@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from calendar import timegm
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,12 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ott import PROJECT, OttError, WrongArgumentsError
+from ott import OttError, WrongArgumentsError
 from ott.files import whole_file
 
-DEFAULT_OUTPUT = PROJECT / "seeds" / "raw_compliance_events.csv"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-EPOCH = datetime(1970, 1, 1)
 EARLIEST = datetime(2000, 1, 1)  # the staging layer rejects what is older
 
 REGIONS = ("US", "EU", "ASIA", "LATAM", "AFRICA")
@@ -39,15 +38,19 @@ SHARING_LEVELS = ("none", "partial", "full")
 SHARING_SHARES = (0.70, 0.20, 0.10)
 
 CATEGORY = pa.dictionary(pa.int8(), pa.string())
+MEMBERS = {
+    "region": REGIONS,
+    "regulation": REGULATIONS,
+    "event_type": EVENT_TYPES,
+    "status": STATUSES,
+    "data_shared": SHARING_LEVELS,
+}
 SCHEMA = pa.schema(
     {
         "event_id": pa.int64(),
         "timestamp": pa.timestamp("us"),
         "user_id": pa.int64(),
-        "region": CATEGORY,
-        "regulation": CATEGORY,
-        "event_type": CATEGORY,
-        "status": CATEGORY,
+        **dict.fromkeys(("region", "regulation", "event_type", "status"), CATEGORY),
         "user_age": pa.int32(),
         "session_duration_minutes": pa.float64(),
         "concurrent_streams": pa.int32(),
@@ -64,17 +67,15 @@ NOTEBOOK_HOURS = 720
 def notebook_events(events: int, seed: int, as_of: datetime) -> pa.Table:
     """Return the events of the notebook: every column drawn independently of all the others.
 
-    Draws the values that the notebook draws after `np.random.seed(seed)` with `as_of` as its
-    `datetime.now()`. Times are whole hours before `as_of` (0 to 719), durations are minutes.
-
-    Returns a table of `events` rows with the columns of `SCHEMA`.
+    They are those that the notebook draws after `np.random.seed(seed)` with `as_of` as its
+    `datetime.now()`: a table of `SCHEMA`. Times are whole hours before `as_of` (0 to 719).
     """
     # The legacy generator, and the order of the draws, are what makes the values the notebook's.
     draws = np.random.RandomState(seed)
     hours = draws.randint(0, NOTEBOOK_HOURS, events, dtype=np.int64)
     return _table(
         event_id=np.arange(events),
-        timestamp=_seconds(as_of) - 3600 * hours,
+        timestamp=timegm(as_of.timetuple()) - 3600 * hours,
         user_id=draws.randint(1000, 5000, events, dtype=np.int64),
         region=draws.choice(len(REGIONS), events, p=REGION_SHARES),
         regulation=draws.randint(0, len(REGULATIONS), events, dtype=np.int64),
@@ -89,28 +90,14 @@ def notebook_events(events: int, seed: int, as_of: datetime) -> pa.Table:
 
 def _table(**columns: np.ndarray) -> pa.Table:
     """Return a table of `SCHEMA` from numbers: category codes, and seconds since 1970."""
-    members = {
-        "region": REGIONS,
-        "regulation": REGULATIONS,
-        "event_type": EVENT_TYPES,
-        "status": STATUSES,
-        "data_shared": SHARING_LEVELS,
-    }
-    arrays = []
-    for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True):
-        values = columns[name]
-        if name in members:
-            codes = pa.array(values.astype(np.int8))
-            arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array(members[name])))
-        elif pa.types.is_timestamp(kind):
-            arrays.append(pa.array(values * 1_000_000, pa.int64()).view(kind))
-        else:
-            arrays.append(pa.array(values.astype(kind.to_pandas_dtype(), copy=False)))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
-
-
-def _seconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(seconds=1)
+    columns["timestamp"] = columns["timestamp"] * 1_000_000
+    arrays = [
+        pa.DictionaryArray.from_arrays(columns[name].astype(np.int8), pa.array(MEMBERS[name]))
+        if name in MEMBERS
+        else pa.array(columns[name])
+        for name in SCHEMA.names
+    ]
+    return pa.Table.from_arrays(arrays, SCHEMA.names).cast(SCHEMA)
 
 
 # --- realistic events: users, sessions, traffic and a known violation model ----------------------
@@ -120,10 +107,8 @@ def _seconds(moment: datetime) -> int:
 class Effects:
     """The planted truth: what each property of an event adds to the log odds of a violation.
 
-    Members that `region` or `data_shared` leave out have no effect. `event_hour` holds 24 values,
-    for the hours 0 to 23 UTC. The users' own effects are Normal(0, `user_effect_sd`).
-
-    Raises ValueError for members that do not exist, other than 24 hours, or a negative sd.
+    Members that are left out have no effect. `event_hour` is by hour in UTC, from 0. The users' own
+    effects are Normal(0, `user_effect_sd`). Raises ValueError for effects that would have none.
     """
 
     intercept: float
@@ -133,7 +118,7 @@ class Effects:
     user_effect_sd: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse effects that would silently have none."""
+        """Refuse what would be ignored."""
         unknown = {*self.region} - {*REGIONS} | {*self.data_shared} - {*SHARING_LEVELS}
         if unknown:
             raise ValueError(f"no such region or sharing level: {', '.join(sorted(unknown))}")
@@ -168,14 +153,11 @@ FIRST_USER_ID = 1000
 HEAVY_USERS = 0.20  # this share of the users, those with the lowest ids, ...
 HEAVY_SESSIONS = 0.60  # ... starts this share of the sessions
 
-AGES = np.arange(13, 75)
-# Few minors, most users from 18 to 34, fewer with every later age group.
+# From 13 years on: few minors, most users from 18 to 34, fewer with every later age group.
 AGE_WEIGHTS = np.repeat((2, 6, 4, 2, 1), (5, 17, 15, 15, 10))
 
 REGULATIONS_OF_REGION = {
-    "US": ("CCPA", "CCPA"),
-    "EU": ("GDPR", "GDPR"),
-    "ASIA": ("PIPL", "PDPA"),
+    **{"US": ("CCPA", "CCPA"), "EU": ("GDPR", "GDPR"), "ASIA": ("PIPL", "PDPA")},
     "LATAM": ("LGPD", "LGPD"),
     # None of the five laws is African: the platform extends the strictest regime it knows.
     "AFRICA": ("GDPR", "GDPR"),
@@ -196,21 +178,16 @@ MINIMUM_MINUTES = 1
 # The rest of a session is the sum of two exponentials of this mean: 45 minutes in all.
 EXPONENTIAL_MINUTES = 22
 
-# Every course that a session can take, with its probability.
-SESSION_WEIGHTS, SESSION_COURSES = zip(
-    *(
-        (
-            update_share * pause_share * download_share,
-            ["login", *update, "stream_start", *["stream_pause"] * pauses, "stream_end", *download],
-        )
-        for (update, update_share), (pauses, pause_share), (download, download_share) in product(
-            (((), 0.90), (("profile_update",), 0.10)),
-            ((0, 0.50), (1, 0.25), (2, 0.15), (3, 0.10)),
-            (((), 0.85), (("download",), 0.15)),
-        )
-    ),
-    strict=True,
-)
+# Every course that a session can take, and its probability.
+SESSION_COURSES, SESSION_WEIGHTS = [], []
+for (update, update_share), (pauses, pause_share), (download, download_share) in product(
+    (([], 0.90), (["profile_update"], 0.10)),
+    ((0, 0.50), (1, 0.25), (2, 0.15), (3, 0.10)),
+    (([], 0.85), (["download"], 0.15)),
+):
+    pause = ["stream_pause"] * pauses
+    SESSION_COURSES.append(["login", *update, "stream_start", *pause, "stream_end", *download])
+    SESSION_WEIGHTS.append(update_share * pause_share * download_share)
 COURSE_LENGTHS = np.array([len(course) for course in SESSION_COURSES])
 # All the courses in one row of codes; course c begins at COURSE_STARTS[c].
 COURSE_STARTS = np.cumsum(COURSE_LENGTHS) - COURSE_LENGTHS
@@ -222,20 +199,18 @@ CHUNK_SESSIONS = 1 << 15  # about 135,000 events: what is held in memory at a ti
 def realistic_chunks(
     events: int, seed: int, as_of: datetime, users: int, days: int, effects: Effects
 ) -> Iterator[pa.Table]:
-    """Yield realistic events in the order of their sessions' starts, some 100,000 at a time.
+    """Yield realistic events in the order of their sessions' starts: tables of `SCHEMA`.
 
-    `users` is how many users there are (not all need to appear), `days` the length of the window
-    that ends at `as_of`. Every event lies in it and strictly before `as_of`: a session that
-    would run on is shortened. The last session may lack its end, so that the tables have exactly
-    `events` rows in all, with the columns of `SCHEMA`. Memory does not grow with `events`.
-    The sessions of a user may overlap, as those of a household with several devices do.
+    There are `users` users (not all need to appear) and exactly `events` rows, in the `days` that
+    end at `as_of` and strictly before it: sessions that would run on are shortened, and the last
+    one may lack its end. The sessions of a user may overlap, as those of a household do.
 
     Only uniforms are drawn, and turned into values by comparisons and exact arithmetic, so that
     the values do not hang on how numpy samples distributions. Where a logarithm, cosine or
     exponential is needed, its result is rounded or compared, which hides its last bit.
     """
-    sessions = _sessions_needed(events, seed)
-    first_event = 0
+    sessions, first_event = _sessions_needed(events, seed), 0
+    end = timegm(as_of.timetuple())
     for chunk, first in enumerate(range(0, sessions, CHUNK_SESSIONS)):
         count = min(CHUNK_SESSIONS, sessions - first)
         draws, course = _open_chunk(seed, chunk)
@@ -243,31 +218,38 @@ def realistic_chunks(
 
         # This chunk's slice of the window: the chunks follow each other without a sort of all.
         share_of_traffic = (first + count * np.sort(draws.random(count))) / sessions
-        start = _start_seconds(share_of_traffic, as_of, days)
+        start = _start_seconds(share_of_traffic, end, days)
         user_id = FIRST_USER_ID + _user_numbers(draws.random(count), users)
         user = user_attributes(user_id, seed)
-        hundredths = _duration_hundredths(draws, _seconds(as_of) - start)
+        rest = -np.log((1 - draws.random(count)) * (1 - draws.random(count)))
+        minutes = MINIMUM_MINUTES + EXPONENTIAL_MINUTES * rest
+        # Each is short enough to end in time.
+        hundredths = np.minimum(np.rint(100 * minutes).astype(np.int64), (end - start - 1) * 5 // 3)
         streams = 1 + _pick(draws.random(count), STREAM_WEIGHTS)
-        session_log_odds = (
-            effects.intercept
-            + _effect_values(effects.region, REGIONS)[user["region"]]
-            + effects.user_effect_sd * user["normal"]
-        )
 
         # From here on one entry is an event; `session` is the number of its session.
         length = COURSE_LENGTHS[course]
         session = np.repeat(np.arange(count), length)
         position = np.arange(session.size) - (np.cumsum(length) - length)[session]
-        timestamp = start[session] + _offset_seconds(
-            draws, position, (length - 1)[session], (hundredths * 3 // 5)[session]
-        )
+        last = (length - 1)[session]
+        # The first event marks the start and the last one the end. Those between fall within 0.4
+        # steps of equal spacing: at least 0.2 steps apart, which is over a second even if the
+        # longest course has only the least length. No two events of a session share a second.
+        is_between = (position > 0) & (position < last)
+        step = position + np.where(is_between, 0.8 * draws.random(session.size) - 0.4, 0)
+        offset = (step / last * (hundredths * 3 // 5)[session]).astype(np.int64)
+        timestamp = start[session] + offset
         data_shared = _pick(draws.random(session.size), SHARING_SHARES)
         log_odds = (
-            session_log_odds[session]
-            + _effect_values(effects.data_shared, SHARING_LEVELS)[data_shared]
+            effects.intercept
+            + np.array([effects.region.get(name, 0.0) for name in REGIONS])[user["region"][session]]
+            + effects.user_effect_sd * user["normal"][session]
+            + np.array([effects.data_shared.get(name, 0.0) for name in SHARING_LEVELS])[data_shared]
             + np.array(effects.event_hour)[timestamp // 3600 % 24]
         )
-        status = _statuses(draws.random(session.size), 1 / (1 + np.exp(-log_odds)))
+        violation = 1 / (1 + np.exp(-log_odds))
+        warning = violation + WARNING_SHARE * (1 - violation)
+        chance = draws.random(session.size)
 
         yield _table(
             event_id=np.arange(first_event, first_event + session.size),
@@ -276,7 +258,7 @@ def realistic_chunks(
             region=user["region"][session],
             regulation=user["regulation"][session],
             event_type=COURSE_CODES[COURSE_STARTS[course][session] + position],
-            status=status,
+            status=(chance < violation).astype(np.int8) + (chance < warning),
             user_age=user["age"][session],
             session_duration_minutes=(hundredths / 100)[session],
             concurrent_streams=streams[session],
@@ -288,23 +270,17 @@ def realistic_chunks(
 def user_attributes(user_ids: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Return what stays the same for a user all life long, as a function of id and seed alone.
 
-    Takes an integer array of ids of any length; returns arrays of that length: `age` in years,
-    `region` (index into `REGIONS`), `regulation` (index into `REGULATIONS`) and `normal`, the
-    user's standard normal deviate. The regulation is the one that fits the home region; half of
-    the users in ASIA fall under PIPL, half under PDPA. None of the five laws is African: there
-    the platform extends the strictest regime it knows, GDPR.
+    Arrays as long as the ids: `age` in years, `region` and `regulation` (indices into `REGIONS` and
+    `REGULATIONS`) and `normal`, the user's standard normal deviate.
     """
-
-    def uniforms(purpose: int) -> np.ndarray:
-        return _hashed_uniforms(user_ids, seed, purpose)
-
-    region = _pick(uniforms(0), REGION_SHARES)
+    uniforms = [_hashed_uniforms(user_ids, seed, purpose) for purpose in range(5)]
+    region = _pick(uniforms[0], REGION_SHARES)
     return {
-        "age": AGES[_pick(uniforms(1), AGE_WEIGHTS)],
+        "age": 13 + _pick(uniforms[1], AGE_WEIGHTS),
         "region": region,
-        "regulation": REGULATION_CODES[region, _pick(uniforms(2), (1, 1))],
+        "regulation": REGULATION_CODES[region, _pick(uniforms[2], (1, 1))],
         # Box-Muller; 1 - u because u can be 0.
-        "normal": np.sqrt(-2 * np.log(1 - uniforms(3))) * np.cos(2 * math.pi * uniforms(4)),
+        "normal": np.sqrt(-2 * np.log(1 - uniforms[3])) * np.cos(2 * math.pi * uniforms[4]),
     }
 
 
@@ -339,15 +315,15 @@ def _sessions_needed(events: int, seed: int) -> int:
     return sessions
 
 
-def _start_seconds(shares: np.ndarray, as_of: datetime, days: int) -> np.ndarray:
+def _start_seconds(shares: np.ndarray, as_of: int, days: int) -> np.ndarray:
     """Return the seconds since 1970 before which these shares of the window's traffic fall.
 
     Inverts the cumulated traffic, which grows evenly between full hours. Each second counts a
     whole number of units of traffic, so that nothing is rounded.
     """
-    begin = _seconds(as_of) - days * 86400
+    begin = as_of - days * 86400
     # Nothing starts so late that a session of the least length could not end before as_of.
-    end = _seconds(as_of) - 2 * 60 * MINIMUM_MINUTES
+    end = as_of - 2 * 60 * MINIMUM_MINUTES
     full_hours = 3600 * np.arange(begin // 3600 + 1, -(-end // 3600))
     edges = np.concatenate(([begin], full_hours, [end]))
     hour, weekday = edges[:-1] // 3600 % 24, (edges[:-1] // 86400 + FIRST_WEEKDAY) % 7
@@ -362,53 +338,18 @@ def _start_seconds(shares: np.ndarray, as_of: datetime, days: int) -> np.ndarray
 def _user_numbers(uniforms: np.ndarray, users: int) -> np.ndarray:
     """Return who starts each session, as a number from 0 to `users` - 1."""
     heavy = max(1, int(users * HEAVY_USERS))
-    light = users - heavy
-    if light == 0:
-        return np.zeros(uniforms.size, np.int64)
     number = np.where(
         uniforms < HEAVY_SESSIONS,
         uniforms / HEAVY_SESSIONS * heavy,
-        heavy + (uniforms - HEAVY_SESSIONS) / (1 - HEAVY_SESSIONS) * light,
+        heavy + (uniforms - HEAVY_SESSIONS) / (1 - HEAVY_SESSIONS) * (users - heavy),
     )
     return np.minimum(number.astype(np.int64), users - 1)
-
-
-def _duration_hundredths(draws: np.random.Generator, seconds_left: np.ndarray) -> np.ndarray:
-    """Return the sessions' lengths in 1/100 minute, each short enough to end in time."""
-    unit = -np.log((1 - draws.random(seconds_left.size)) * (1 - draws.random(seconds_left.size)))
-    minutes = MINIMUM_MINUTES + EXPONENTIAL_MINUTES * unit
-    return np.minimum(np.rint(100 * minutes).astype(np.int64), (seconds_left - 1) * 5 // 3)
-
-
-def _offset_seconds(
-    draws: np.random.Generator, position: np.ndarray, last: np.ndarray, seconds: np.ndarray
-) -> np.ndarray:
-    """Return when each event happens, in seconds after its session's start.
-
-    The first event marks the start and the `last` one the end. Those between fall within 0.4
-    steps of equal spacing: at least 0.2 steps apart, which is over a second even if the longest
-    course has only the least length, so that no two events of a session share a second.
-    """
-    jitter = np.where(
-        (position > 0) & (position < last), 0.8 * draws.random(position.size) - 0.4, 0
-    )
-    return ((position + jitter) / last * seconds).astype(np.int64)
-
-
-def _statuses(uniforms: np.ndarray, violation: np.ndarray) -> np.ndarray:
-    """Return status codes: a violation below its probability, then warnings, then the rest."""
-    warning = violation + WARNING_SHARE * (1 - violation)
-    return (uniforms < violation).astype(np.int8) + (uniforms < warning)
 
 
 def _pick(uniforms: np.ndarray, weights: Iterable[float]) -> np.ndarray:
     """Return the index that each uniform selects when `weights` share out the unit interval."""
     cumulated = np.cumsum(weights)
     return np.searchsorted(cumulated[:-1] / cumulated[-1], uniforms, side="right")
-
-
-def _effect_values(effects: Mapping[str, float], members: Iterable[str]) -> np.ndarray:
-    return np.array([effects.get(member, 0.0) for member in members])
 
 
 # --- dirty events: the notebook's with known defects ---------------------------------------------
@@ -420,14 +361,10 @@ PAIRS = ("event_id_conflicting", "exact copy")
 def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
     """Return, for each reason to reject a row, values of its column that give the reason."""
     second_later = (as_of + timedelta(seconds=1)).strftime(TIME_FORMAT)
+    unreadable = ("31/01/2026 10:00", "2026-02-30 10:00:00", "2026-01-15", "yesterday")
     return {
         "event_id_not_an_integer": ("12.5", "abc", "1_000"),
-        "timestamp_unreadable": (
-            "31/01/2026 10:00",
-            "2026-02-30 10:00:00",
-            "2026-01-15",
-            "yesterday",
-        ),
+        "timestamp_unreadable": unreadable,
         "timestamp_too_early": ("1970-01-01 00:00:00", "1999-12-31 23:59:59"),
         "timestamp_in_future": (second_later, "9999-12-31 23:59:59"),
         "user_id_not_an_integer": ("1234.5", "guest"),
@@ -449,30 +386,19 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
     }
 
 
-def dirty_events(
-    events: int, seed: int, as_of: datetime, defect_rate: float
-) -> tuple[pa.Table, dict[str, object]]:
+def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[pa.Table, dict]:
     """Return the notebook's events as text with defects, and what must become of the rows.
 
-    A share `defect_rate` of the rows is touched, and every kind of defect gets as many cases as
-    any other (one more or less). A case touches one row; a conflict and an exact copy
-    touch two, of which the second is overwritten, so that there are still `events` rows.
-
-    Returns a table of `events` rows with the columns of `TEXT_SCHEMA` (null: missing), and the
-    counts of rows accepted, quarantined and dropped, and of rows per rejection reason.
+    A share `rate` of the rows is touched, and every kind of defect gets as many cases as
+    any other (one more or less). A case touches one row; a conflict and an exact copy touch two, of
+    which the second is overwritten. The table is of `TEXT_SCHEMA`, with null for what is missing.
     """
     columns = as_text(notebook_events(events, seed, as_of)).to_pydict()
     bad_values = _bad_values(as_of)
     order = np.random.Generator(np.random.PCG64(seed)).random(events).argsort(kind="stable")
-    touched = order[: round(defect_rate * events)].tolist()
+    touched = order[: round(rate * events)].tolist()
     cases: Counter[str] = Counter()
     rejections = Counter({code: 0 for code in (*bad_values, "event_id_conflicting")})
-
-    def spoil(row: int, code: str) -> None:
-        column = next(name for name in SCHEMA.names if code.startswith(f"{name}_"))
-        values = bad_values[code]
-        columns[column][row] = values[cases[code] % len(values)]
-        rejections[code] += 1
 
     kinds = cycle((*bad_values, *PAIRS, "several defects", "untidy"))
     while touched:
@@ -485,17 +411,17 @@ def dirty_events(
             for values in columns.values():
                 values[copy] = values[row]
             if kind == "event_id_conflicting":
-                other = STATUSES.index(columns["status"][row]) - 1
-                columns["status"][copy] = STATUSES[other]
+                columns["status"][copy] = STATUSES[STATUSES.index(columns["status"][row]) - 1]
                 rejections[kind] += 2
-        elif kind == "several defects":
-            for code in SEVERAL_DEFECTS:
-                spoil(row, code)
         elif kind == "untidy":
-            for name in ("region", "regulation", "event_type", "status", "data_shared"):
+            for name in MEMBERS:
                 columns[name][row] = f" {columns[name][row].swapcase()}\t"
         else:
-            spoil(row, kind)
+            for code in SEVERAL_DEFECTS if kind == "several defects" else (kind,):
+                column = next(name for name in SCHEMA.names if code.startswith(f"{name}_"))
+                values = bad_values[code]
+                columns[column][row] = values[cases[code] % len(values)]
+                rejections[code] += 1
         cases[kind] += 1
 
     copies = cases["exact copy"]
@@ -514,35 +440,23 @@ def dirty_events(
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Return a table of `SCHEMA` as text: UTC times without zone, numbers as plain decimals.
+    """Return a table of `SCHEMA` as text: UTC times without zone, decimals without exponent.
 
-    A decimal has as many digits as it takes to read the same number back, and never an exponent.
+    A decimal has as many digits as it takes to read the same number back.
     """
-
-    def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-        if pa.types.is_floating(column.type):
-            values = column.unique().to_pylist()
-            decimals = [
-                np.format_float_positional(value, unique=True, trim="0") for value in values
-            ]
-            return pa.array(decimals, pa.string()).take(
-                pc.index_in(column, pa.array(values, column.type))
-            )
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.timestamp("s"))
-        return column.cast(pa.string())
-
-    return pa.table([text(column) for column in table.columns], schema=TEXT_SCHEMA)
+    minutes = table["session_duration_minutes"]
+    values = minutes.unique()
+    decimals = [np.format_float_positional(value, trim="0") for value in values.to_pylist()]
+    texts = pa.array(decimals, pa.string()).take(pc.index_in(minutes, values))
+    times = table["timestamp"].cast(pa.timestamp("s"))
+    for name, column in (("session_duration_minutes", texts), ("timestamp", times)):
+        table = table.set_column(SCHEMA.get_field_index(name), name, column)
+    return table.cast(TEXT_SCHEMA)
 
 
-def write_events(
-    chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, file_format: str
-) -> None:
-    """Write tables of one schema to a `csv` or `parquet` file.
-
-    Raises OSError if the file cannot be written.
-    """
-    if file_format == "parquet":
+def write_events(chunks: Iterable[pa.Table], schema: pa.Schema, path: Path, kind: str) -> None:
+    """Write tables of one schema to a `csv` or `parquet` file."""
+    if kind == "parquet":
         # Without the Arrow schema every reader sees text, not Arrow's dictionaries.
         categories = [name for name in schema.names if name not in ("event_id", "timestamp")]
         with pq.ParquetWriter(path, schema, store_schema=False, use_dictionary=categories) as file:
@@ -571,16 +485,11 @@ OPTIONS_OF_SCENARIO = {
     "dirty": ("defect_rate",),
 }
 EFFECTS_OF_SCENARIO = {"realistic": REALISTIC_EFFECTS, "null": NULL_EFFECTS}
-FORMAT_OF_SUFFIX = {"": "csv", ".csv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to generate and where to; None stands for a default that hangs on the rest.
-
-    `as_of` is in UTC, `days` is the length of the window that ends there, `user_effect_sd` is on
-    the log odds, `defect_rate` a fraction.
-    """
+    """What to generate and where to; None stands for a default that hangs on the rest."""
 
     scenario: str
     events: int
@@ -596,7 +505,11 @@ class Choice:
     def completed(self) -> Choice:
         """Return the choice with its defaults; raises WrongArgumentsError if it makes no sense."""
         own = OPTIONS_OF_SCENARIO[self.scenario]
-        for name in dict.fromkeys(name for names in OPTIONS_OF_SCENARIO.values() for name in names):
+        effects = EFFECTS_OF_SCENARIO.get(self.scenario, NULL_EFFECTS)
+        users = max(1, self.events // 25)
+        defaults = {"users": users, "days": 30, "defect_rate": 0.05}
+        defaults["user_effect_sd"] = effects.user_effect_sd
+        for name in defaults:
             if name not in own and getattr(self, name) is not None:
                 raise WrongArgumentsError(
                     f"--{name.replace('_', '-')} does not apply to --scenario {self.scenario}: "
@@ -605,15 +518,23 @@ class Choice:
         # The last year is out, so that the dirty scenario has a future to write.
         if not EARLIEST < self.as_of < datetime(9999, 1, 1):
             raise WrongArgumentsError(f"--as-of: give a time after {EARLIEST}, not {self.as_of}")
-        defaults = {"users": max(1, self.events // 25), "days": 30, "defect_rate": 0.05}
-        if self.scenario in EFFECTS_OF_SCENARIO:
-            defaults["user_effect_sd"] = EFFECTS_OF_SCENARIO[self.scenario].user_effect_sd
         missing = {name: defaults[name] for name in own if getattr(self, name) is None}
+
+        suffix = self.output.suffix.lower()
+        expected = {"": self.format or "csv", ".csv": "csv", ".parquet": "parquet"}.get(suffix)
+        if not (self.format or expected):
+            raise WrongArgumentsError(
+                f"--output ends in {suffix!r}: end it in .csv or .parquet, or add --format"
+            )
+        if self.format and expected and self.format != expected:
+            raise WrongArgumentsError(
+                f"--format {self.format} contradicts --output {self.output.name}: "
+                f"end the output in .{self.format}"
+            )
         # A link stays a link: what it points to is replaced.
         output = self.output.resolve()
-        chosen = replace(self, **missing, format=self._format_of_output(), output=output)
-
-        days = chosen.days if "days" in own else NOTEBOOK_HOURS // 24
+        chosen = replace(self, **missing, format=self.format or expected, output=output)
+        days = chosen.days or NOTEBOOK_HOURS // 24
         if self.as_of - timedelta(days=days) < EARLIEST:
             raise WrongArgumentsError(
                 f"the {days} days before --as-of begin before {EARLIEST}: give a later "
@@ -625,32 +546,15 @@ class Choice:
             raise WrongArgumentsError(f"{output} is not a regular file: choose another --output")
         return chosen
 
-    def _format_of_output(self) -> str:
-        suffix = self.output.suffix.lower()
-        expected = FORMAT_OF_SUFFIX.get(suffix)
-        if self.format is None and expected is None:
-            raise WrongArgumentsError(
-                f"--output ends in {suffix!r}: end it in .csv or .parquet, or add --format"
-            )
-        if self.format and suffix and expected and self.format != expected:
-            raise WrongArgumentsError(
-                f"--format {self.format} contradicts --output {self.output.name}: "
-                f"end the output in .{self.format}"
-            )
-        return self.format or expected
-
-    def arguments(self) -> dict[str, object]:
-        """Return what decides about the events; where the file lies and its format do not."""
-        names = ("events", "seed", "as_of", *OPTIONS_OF_SCENARIO[self.scenario])
-        return {name: getattr(self, name) for name in names}
-
 
 def _events_of(choice: Choice) -> tuple[Iterable[pa.Table], pa.Schema, dict[str, object] | None]:
     """Return the chosen events, their schema and, where there is one to tell, the truth."""
     basics = (choice.events, choice.seed, choice.as_of)
     if choice.scenario == "notebook":
         return [notebook_events(*basics)], SCHEMA, None
-    truth = {"scenario": choice.scenario, "arguments": choice.arguments()}
+    names = ("events", "seed", "as_of", *OPTIONS_OF_SCENARIO[choice.scenario])
+    arguments = {name: getattr(choice, name) for name in names}
+    truth = {"scenario": choice.scenario, "arguments": arguments}
     if choice.scenario == "dirty":
         table, outcome = dirty_events(*basics, choice.defect_rate)
         return [table], TEXT_SCHEMA, truth | outcome
@@ -669,8 +573,7 @@ def _watched(chunks: Iterable[pa.Table], events: int) -> Iterator[pa.Table]:
 def generate(choice: Choice) -> list[Path]:
     """Write the chosen events, and what is known about them, and return the files.
 
-    Raises WrongArgumentsError when the choice makes no sense, and OttError when a file cannot be
-    written or the events do not fit into memory; the files are then as they were.
+    Raises OttError when that is impossible; the files are then as they were.
     """
     choice = choice.completed()
     beside = truth_path(choice.output)
@@ -689,7 +592,6 @@ def generate(choice: Choice) -> list[Path]:
     except OSError as error:
         raise OttError(f"cannot write {choice.output}: {error}; choose another --output") from error
     except MemoryError:
-        raise OttError(
-            f"too many events for --scenario {choice.scenario}: lower --events"
-        ) from None
+        problem = f"too many events for --scenario {choice.scenario}: lower --events"
+        raise OttError(problem) from None
     return [choice.output, beside]

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import psycopg
@@ -20,7 +19,7 @@ from psycopg.pq import Conninfo
 from tqdm import tqdm
 
 from ott import OttError, releases
-from ott.catalog import SCHEMA, Column, Release, Table
+from ott.catalog import SCHEMA, Release, Table
 
 NEXT = "__next"
 BATCH_ROWS = 10_000
@@ -31,110 +30,83 @@ BATCH_ROWS = 10_000
 LOCK_ATTEMPT = "500ms"
 SECONDS_BETWEEN_ATTEMPTS = 2.0
 
-POSTGRES_TYPES = {
-    "BIGINT": "int8",
-    "BLOB": "bytea",
-    "BOOLEAN": "bool",
-    "DATE": "date",
-    "DOUBLE": "float8",
-    "FLOAT": "float4",
-    "INTEGER": "int4",
-    "SMALLINT": "int2",
-    "TIME": "time",
-    "TIMESTAMP": "timestamp",
-    "TINYINT": "int2",
-    "UUID": "uuid",
-    "VARCHAR": "text",
-}
+SAME_TYPES = ("BIGINT", "BOOLEAN", "DATE", "INTEGER", "SMALLINT", "TIME", "TIMESTAMP", "UUID")
+POSTGRES_TYPES = {name: name.lower() for name in SAME_TYPES}
+POSTGRES_TYPES |= dict(
+    BLOB="bytea", DOUBLE="float8", FLOAT="float4", TINYINT="int2", VARCHAR="text"
+)
 
 # The comment on the schema is the memory of what a copy wrote, and may therefore drop.
 SCHEMA_COMMENT = (
     "Release {release}, copied by ott postgres. The next copy replaces these tables: {tables}"
 )
 REPLACED_TABLES = re.compile(r"The next copy replaces these tables: (.*)")
+WOULD_BREAK = (
+    "Replacing the tables would break what hangs on them: {}; "
+    "drop that first, and create it again after the copy."
+)
 
 # What the parts of a connection string look like when none of them holds a piece of a password that
 # ought to have been quoted or encoded. Errors of Postgres quote these parts.
-PLAIN_PART = {"user": r"[^@:=\s]*", "port": r"[\d,]*", "hostaddr": r"[\da-f.:,]*"}
-PLAIN_PART_OF_ANY_OTHER_NAME = r"[^@=\s]*"
+PLAIN_PART = {b"user": r"[^@:=\s]*", b"port": r"[\d,]*", b"hostaddr": r"[\da-f.:,]*"}
+OTHER_PLAIN_PART = r"[^@=\s]*"
 
 
 class CopyError(OttError):
     """Why a release was not copied, in a sentence for the user."""
 
 
-@dataclass(frozen=True)
-class Grant:
-    """A privilege on a table, or on one column; `grantee` is SQL: a quoted role, or public."""
-
-    table: str
-    column: str | None
-    grantee: str
-    privilege: str
-    grantable: bool
-
-
-# --- the release ---------------------------------------------------------------------------------
-
-
-def postgres_type(table: Table, column: Column) -> str:
-    """Return the type that holds the same values in Postgres; raises CopyError if there is none."""
-    decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", column.type)
-    found = f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES.get(column.type)
-    if found is None:
-        raise CopyError(
-            f"Column {column.name} of table {table.name} has the type {column.type}, "
-            "for which ott postgres knows no type of Postgres."
-        )
+def postgres_types(table: Table) -> list[str]:
+    """Return types that hold the same values in Postgres; raises CopyError if one has none."""
+    found = []
+    for column in table.columns:
+        decimal = re.fullmatch(r"DECIMAL(\(\d+,\d+\))", column.type)
+        if not decimal and column.type not in POSTGRES_TYPES:
+            raise CopyError(
+                f"Column {column.name} of table {table.name} has the type {column.type}, "
+                "for which ott postgres knows no type of Postgres."
+            )
+        found.append(f"numeric{decimal[1]}" if decimal else POSTGRES_TYPES[column.type])
     return found
-
-
-def _batches(source: Release, table: Table) -> Iterator[list[tuple]]:
-    names = ((releases.name(column.name), column.type) for column in table.columns)
-    expressions = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
-    result = source.connection.execute(
-        f"select {', '.join(expressions)} from {SCHEMA}.{releases.name(table.name)}"
-    )
-    while rows := result.fetchmany(BATCH_ROWS):
-        yield rows
-
-
-# --- the copy ------------------------------------------------------------------------------------
 
 
 def copy_release(
     source: Release, target: psycopg.Connection, release: str, schema: str, patience: float
 ) -> int:
-    """Replace the tables of a Postgres schema by those of an open release, in one transaction.
+    """Replace the tables of a Postgres schema by those of an open release; return how many rows.
 
-    `release` is a name for the schema's comment; `patience` is how many seconds to wait for
-    readers of the old tables to finish. Returns the number of rows copied.
-
-    Raises OttError, psycopg.Error or duckdb.Error; the schema is then as it was.
+    `release` is a name for the schema's comment; `patience` is in seconds. Raises OttError,
+    psycopg.Error or duckdb.Error; the schema is then as it was.
     """
     tables = [*source.tables.values()]
-    types = {table: [postgres_type(table, column) for column in table.columns] for table in tables}
+    for table in tables:
+        postgres_types(table)  # or the copy ends here
     rows = sum(source.size(table.name) for table in tables)
     target.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     with target.transaction():
         for timeout in ("statement", "lock", "idle_in_transaction_session"):
             target.execute(f"set local {timeout}_timeout = 0")
-        _keep_other_copies_out(target, schema)
+        lock = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+        if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
+            raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
         old = _take_over_schema(target, schema, release, [table.name for table in tables])
         _refuse_to_break(target, old)
         with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as progress:
             for table in tables:
                 progress.set_description(table.name)
-                _copy_table(source, target, schema, table, types[table], progress)
+                _copy_table(source, target, table, (schema, table.name + NEXT), progress)
             progress.set_description("replacing the old tables")
-            _swap(target, schema, tables, old, patience)
+            if old:
+                _lock(target, schema, old, patience)
+            _refuse_to_break(target, old)
+            _swap(target, schema, tables, old)
     return rows
 
 
-def _keep_other_copies_out(target: psycopg.Connection, schema: str) -> None:
-    lock = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
-    if not target.execute(lock, [f"ott postgres {schema}"]).fetchone()[0]:
-        raise CopyError(f"Another copy to schema {schema} is running; wait until it is done.")
+def _run(target: psycopg.Connection, statement: str, *parts: object) -> None:
+    """Run a statement, {} in it being a name given as a tuple, other SQL, or a value."""
+    parts = [sql.Identifier(*part) if isinstance(part, tuple) else part for part in parts]
+    target.execute(sql.SQL(statement).format(*parts))
 
 
 def _take_over_schema(
@@ -145,46 +117,41 @@ def _take_over_schema(
         "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [schema]
     ).fetchone()
     if not found:
-        target.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
-    relations = dict(
-        target.execute(
-            "select relname, oid from pg_class where relnamespace = %s::regnamespace order by 1",
-            [sql.Identifier(schema).as_string(target)],
-        ).fetchall()
-    )
+        _run(target, "create schema {}", (schema,))
+    relations = target.execute(
+        "select relname, oid from pg_class "
+        "where relnamespace = (select oid from pg_namespace where nspname = %s) order by 1",
+        [schema],
+    ).fetchall()
     recorded = REPLACED_TABLES.search((found and found[0]) or "")
-    ours = set(recorded[1].split(", ")) if recorded else set()
-    for name in names:
-        if name in relations and name not in ours:
+    ours = recorded[1].split(", ") if recorded else []
+    for name, _ in relations:
+        if name in names and name not in ours:
             raise CopyError(
                 f"Schema {schema} has a table {name} that is not from an earlier copy; "
                 "choose another schema with --schema, or drop that table."
             )
     comment = SCHEMA_COMMENT.format(release=release, tables=", ".join(names))
-    target.execute(
-        sql.SQL("comment on schema {} is {}").format(sql.Identifier(schema), sql.Literal(comment))
-    )
-    return {name: oid for name, oid in relations.items() if name in ours}
+    _run(target, "comment on schema {} is {}", (schema,), comment)
+    return {name: oid for name, oid in relations if name in ours}
 
 
 def _refuse_to_break(target: psycopg.Connection, old: dict[str, int]) -> None:
     """Raise CopyError if somebody has built on the old tables: at once, and again when locked."""
-    oids = list(old.values())
+    oids = [*old.values()]
     view = target.execute(
         """
-        select views.oid::regclass::text, depend.refobjid::regclass::text
-        from pg_depend as depend
-        join pg_rewrite as rules
-            on depend.classid = 'pg_rewrite'::regclass and depend.objid = rules.oid
+        select format('view %%s depends on table %%s', views.oid::regclass, refobjid::regclass)
+        from pg_depend join pg_rewrite as rules
+            on classid = 'pg_rewrite'::regclass and objid = rules.oid
         join pg_class as views on rules.ev_class = views.oid
-        where depend.refclassid = 'pg_class'::regclass
-            and depend.refobjid = any(%(oids)s) and views.oid <> all(%(oids)s)
-        order by 1
+        where refclassid = 'pg_class'::regclass and refobjid = any(%(old)s)
+            and views.oid <> all(%(old)s) order by 1
         """,
-        {"oids": oids},
+        {"old": oids},
     ).fetchone()
     if view:
-        raise CopyError(_would_break(f"view {view[0]} depends on table {view[1]}"))
+        raise CopyError(WOULD_BREAK.format(view[0]))
     secured = target.execute(
         "select oid::regclass::text from pg_class where oid = any(%s) and relrowsecurity", [oids]
     ).fetchone()
@@ -195,167 +162,107 @@ def _refuse_to_break(target: psycopg.Connection, old: dict[str, int]) -> None:
         )
 
 
-def _would_break(dependency: str) -> str:
-    return (
-        f"Replacing the tables would break what hangs on them: {dependency}; "
-        "drop that first, and create it again after the copy."
-    )
-
-
 def _copy_table(
-    source: Release,
-    target: psycopg.Connection,
-    schema: str,
-    table: Table,
-    types: Sequence[str],
-    progress: tqdm,
+    source: Release, target: psycopg.Connection, table: Table, new: tuple, progress: tqdm
 ) -> None:
-    name = sql.Identifier(schema, table.name + NEXT)
-    columns = sql.SQL(", ").join(
+    types = postgres_types(table)
+    columns = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(kind))
         for column, kind in zip(table.columns, types, strict=True)
+    ]
+    _run(target, "create table {} ({})", new, sql.SQL(", ").join(columns))
+    names = ((releases.name(column.name), column.type) for column in table.columns)
+    values = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
+    result = source.connection.execute(
+        f"select {', '.join(values)} from {SCHEMA}.{releases.name(table.name)}"
     )
-    target.execute(sql.SQL("create table {} ({})").format(name, columns))
     # Frozen rows are seen by transactions that began before the copy, too. Without it, a reader
     # with an old snapshot would find the new tables empty.
-    statement = sql.SQL("copy {} from stdin (format binary, freeze)").format(name)
+    statement = sql.SQL("copy {} from stdin (format binary, freeze)").format(sql.Identifier(*new))
     with target.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types([kind.partition("(")[0] for kind in types])
-        for rows in _batches(source, table):
+        while rows := result.fetchmany(BATCH_ROWS):
             for row in rows:
                 copy.write_row(row)
             progress.update(len(rows))
-    target.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(table.comment)))
+    _run(target, "comment on table {} is {}", new, table.comment)
     for column in table.columns:
-        target.execute(
-            sql.SQL("comment on column {} is {}").format(
-                sql.Identifier(schema, table.name + NEXT, column.name), sql.Literal(column.comment)
-            )
-        )
-    target.execute(sql.SQL("analyze {}").format(name))
-
-
-# --- the swap ------------------------------------------------------------------------------------
+        _run(target, "comment on column {} is {}", (*new, column.name), column.comment)
+    _run(target, "analyze {}", new)
 
 
 def _swap(
-    target: psycopg.Connection,
-    schema: str,
-    tables: Sequence[Table],
-    old: dict[str, int],
-    patience: float,
+    target: psycopg.Connection, schema: str, tables: Sequence[Table], old: dict[str, int]
 ) -> None:
-    grants: list[Grant] = []
+    """Put the new tables in the place of the old ones, with the grants that these have."""
+    grants = _grants(target, schema, old)
     if old:
-        old_names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
-        _lock(target, old_names, list(old.values()), patience)
-        _refuse_to_break(target, old)
-        grants = _grants(target, list(old.values()))
-        target.execute(sql.SQL("drop table {}").format(old_names))
+        names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
+        _run(target, "drop table {}", names)
     for table in tables:
-        target.execute(
-            sql.SQL("alter table {} rename to {}").format(
-                sql.Identifier(schema, table.name + NEXT), sql.Identifier(table.name)
-            )
-        )
-    _give_grants(target, schema, [table for table in tables if table.name in old], grants)
+        _run(target, "alter table {} rename to {}", (schema, table.name + NEXT), (table.name,))
+    # Those that the default privileges gave.
+    for *_, revoke in _grants(target, schema, old):
+        target.execute(revoke)
+    there = {(table.name, column.name) for table in tables for column in table.columns}
+    there |= {(table.name, None) for table in tables}
+    for table, column, grant, _ in grants:
+        if (table, column) in there:
+            target.execute(grant)
 
 
-def _lock(
-    target: psycopg.Connection, names: sql.Composed, oids: list[int], patience: float
-) -> None:
+def _lock(target: psycopg.Connection, schema: str, old: dict[str, int], patience: float) -> None:
     """Wait until no transaction has read the old tables, so that none can read both."""
+    names = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
     deadline = time.monotonic() + patience
     while True:
         try:
             with target.transaction():
                 target.execute(f"set local statement_timeout = '{LOCK_ATTEMPT}'")
-                target.execute(sql.SQL("lock table {} in access exclusive mode").format(names))
+                _run(target, "lock table {} in access exclusive mode", names)
                 target.execute("set local statement_timeout = 0")
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
             if time.monotonic() > deadline:
+                readers = target.execute(
+                    "select string_agg(distinct format('%%s, process %%s of user %%s', "
+                    "application_name, pid, usename), '; ') from pg_locks join pg_stat_activity "
+                    "using (pid) where relation = any(%s) and granted and pid <> pg_backend_pid()",
+                    [[*old.values()]],
+                ).fetchone()[0]
                 raise CopyError(
                     f"The old tables were in use for {patience:g} seconds ("
-                    f"{_readers(target, oids)}), so they are still there; "
+                    f"{readers or 'by readers who have just left'}), so they are still there; "
                     "end those transactions, or give --wait more seconds."
                 ) from None
         time.sleep(SECONDS_BETWEEN_ATTEMPTS)
 
 
-def _readers(target: psycopg.Connection, oids: list[int]) -> str:
-    readers = target.execute(
-        """
-        select distinct format('%%s, process %%s of user %%s', application_name, pid, usename)
-        from pg_locks join pg_stat_activity using (pid)
-        where relation = any(%s) and granted and pid <> pg_backend_pid()
-        """,
-        [oids],
-    ).fetchall()
-    return "; ".join(reader for (reader,) in readers) or "by readers who have just left"
-
-
-def _grants(target: psycopg.Connection, oids: list[int]) -> list[Grant]:
-    """Read what others than the present user may do with tables."""
-    rows = target.execute(
+def _grants(target: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[tuple]:
+    """Return table, column or None, and statements that grant and revoke what others may do."""
+    return target.execute(
         """
         with access_lists as (
-            select relname, null as attname, relacl as acl
-            from pg_class where oid = any(%(oids)s)
+            select oid as relation, null as attname, relacl as acl from pg_class
             union all
-            select relname, attname, attacl
-            from pg_class join pg_attribute on attrelid = pg_class.oid
-            where pg_class.oid = any(%(oids)s) and not attisdropped
+            select attrelid, attname, attacl from pg_attribute where not attisdropped
         )
         select
-            relname,
-            attname,
-            case when grantee = 0 then 'public' else grantee::regrole::text end,
-            privilege_type,
-            is_grantable
-        from access_lists cross join aclexplode(acl)
-        where grantee <> (select oid from pg_roles where rolname = current_user)
+            relname, attname,
+            format(
+                'grant %%s%%s on %%s to %%s%%s', privilege_type,
+                ' (' || quote_ident(attname) || ')', relation::regclass, role,
+                case when is_grantable then ' with grant option' end
+            ),
+            format('revoke all on %%s from %%s', relation::regclass, role)
+        from access_lists join pg_class on relation = pg_class.oid
+        join pg_namespace on relnamespace = pg_namespace.oid cross join aclexplode(acl)
+        cross join coalesce(nullif(grantee, 0)::regrole::text, 'public') as role
+        where nspname = %s and relname = any(%s)
+            and grantee <> (select oid from pg_roles where rolname = current_user)
         """,
-        {"oids": oids},
+        [schema, [*tables]],
     ).fetchall()
-    return [Grant(*row) for row in rows]
-
-
-def _give_grants(
-    target: psycopg.Connection, schema: str, tables: Sequence[Table], grants: Sequence[Grant]
-) -> None:
-    """Let the new tables have these grants, and not those that the default privileges gave."""
-    columns = {table.name: {column.name for column in table.columns} for table in tables}
-    oids = [
-        target.execute(
-            "select %s::regclass::oid", [sql.Identifier(schema, name).as_string(target)]
-        ).fetchone()[0]
-        for name in columns
-    ]
-    for grant in _grants(target, oids):
-        target.execute(
-            sql.SQL("revoke all on {} from {}").format(
-                sql.Identifier(schema, grant.table), sql.SQL(grant.grantee)
-            )
-        )
-    for grant in grants:
-        if grant.table not in columns:
-            continue
-        if grant.column is not None and grant.column not in columns[grant.table]:
-            continue
-        columns_named = sql.SQL("({})").format(sql.Identifier(grant.column or ""))
-        target.execute(
-            sql.SQL("grant {} {} on {} to {} {}").format(
-                sql.SQL(grant.privilege),
-                columns_named if grant.column else sql.SQL(""),
-                sql.Identifier(schema, grant.table),
-                sql.SQL(grant.grantee),
-                sql.SQL("with grant option" if grant.grantable else ""),
-            )
-        )
-
-
-# --- the connection ------------------------------------------------------------------------------
 
 
 def _connect(dsn: str) -> psycopg.Connection:
@@ -376,19 +283,14 @@ def _connect(dsn: str) -> psycopg.Connection:
 
 
 def _passwords(dsn: str) -> list[str]:
-    """Return the passwords in a connection string that did not work.
-
-    Raises CopyError when there is doubt whether they are all.
-    """
+    """Return the passwords in a connection string; raises CopyError if these may not be all."""
     try:
         parts = [part for part in Conninfo.parse(dsn.encode()) if part.val]
     except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None or not all(
         part.dispchar == b"*"
-        or re.fullmatch(
-            PLAIN_PART.get(part.keyword.decode(), PLAIN_PART_OF_ANY_OTHER_NAME), part.val.decode()
-        )
+        or re.fullmatch(PLAIN_PART.get(part.keyword, OTHER_PLAIN_PART), part.val.decode())
         for part in parts
     ):
         raise CopyError(
@@ -401,20 +303,6 @@ def _passwords(dsn: str) -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".")
-
-
-def _reason(error: psycopg.Error) -> str:
-    match error:
-        case psycopg.errors.DependentObjectsStillExist():
-            return _would_break((error.diag.message_detail or "").replace("\n", "; "))
-        case psycopg.errors.InsufficientPrivilege():
-            return (
-                f"Postgres refuses: {error.diag.message_primary}; the user must own the schema and "
-                "its tables, or have CREATE on the database for a schema that is not there yet."
-            )
-        case _:
-            # Not "nothing has changed": a connection can be lost while it says that it is done.
-            return f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
 
 
 def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
@@ -430,13 +318,23 @@ def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
         releases.verify(release)
         with Release(release) as source, _connect(dsn) as target:
             rows = copy_release(source, target, release.name, schema, patience)
-            done = f"{len(source.tables)} tables, {rows:,} rows"
-            database = target.info.dbname
+            return (
+                f"Copied release {release.name} to schema {schema} of database "
+                f"{target.info.dbname}: {len(source.tables)} tables, {rows:,} rows, "
+                f"{time.monotonic() - started:.1f} seconds."
+            )
+    except psycopg.errors.DependentObjectsStillExist as error:
+        dependencies = (error.diag.message_detail or "").replace("\n", "; ")
+        raise CopyError(WOULD_BREAK.format(dependencies)) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CopyError(
+            f"Postgres refuses: {error.diag.message_primary}; the user must own the schema and "
+            "its tables, or have CREATE on the database for a schema that is not there yet."
+        ) from error
     except psycopg.Error as error:
-        raise CopyError(_reason(error)) from error
+        # Not "nothing has changed": a connection can be lost while it says that it is done.
+        raise CopyError(
+            f"Postgres stopped the copy: {_first_line(error)}; nothing is half done."
+        ) from error
     except duckdb.Error as error:
         raise CopyError(f"The release cannot be read: {_first_line(error)}.") from error
-    return (
-        f"Copied release {release.name} to schema {schema} of database {database}: "
-        f"{done}, {time.monotonic() - started:.1f} seconds."
-    )

@@ -1,25 +1,25 @@
 """Write a Superset dashboard over the published tables, as a bundle that Superset imports.
 
 The bundle is a ZIP file of Superset's export format. The same release and arguments give the same
-bytes, and every object keeps its identifier, so that a later import updates what an earlier one
-made.
+bytes, and every object keeps its identifier, so that an import updates what an earlier one made.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import yaml
 
 from ott import WrongArgumentsError
 from ott.catalog import SCHEMA, Release, Table
 from ott.files import whole_file
+from ott.registry import registry
 from ott.releases import CURRENT, DATABASE, release_folder
 
 RELEASE_FILE = Path(CURRENT) / DATABASE
@@ -27,26 +27,20 @@ RELEASE_FILE = Path(CURRENT) / DATABASE
 NAMESPACE = uuid5(NAMESPACE_URL, "ott-compliance-analytics/superset")
 # The oldest time that a ZIP entry can have; the real one would change the bytes each time.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+DIMENSIONS = {entry["dimension"]: entry for entry in registry("dimensions")}
 
 PERCENT = ",.1%"
-SIGNED_PERCENT = "+,.2%"
 COUNT = ",d"
+RATE_WITH_BOUNDS = "violation_rate violation_rate_low violation_rate_high"
+CHANGE_WITH_BOUNDS = "change_per_week change_per_week_low change_per_week_high"
 # How a column is written in tables, wherever it occurs.
 NUMBER_FORMATS = {
-    "events": COUNT,
-    "users": COUNT,
-    "violation_events": COUNT,
-    "violation_rate": PERCENT,
-    "violation_rate_low": PERCENT,
-    "violation_rate_high": PERCENT,
-    "shrunk_violation_rate": PERCENT,
-    "change_per_week": SIGNED_PERCENT,
-    "change_per_week_low": SIGNED_PERCENT,
-    "change_per_week_high": SIGNED_PERCENT,
+    **dict.fromkeys(("events", "users", "violation_events"), COUNT),
+    **dict.fromkeys((*RATE_WITH_BOUNDS.split(), "shrunk_violation_rate"), PERCENT),
+    **dict.fromkeys(CHANGE_WITH_BOUNDS.split(), "+,.2%"),
     "p_adjusted": ",.3f",
     "user_id": "d",  # a name, not a quantity
 }
-
 # Where the column's name would leave the unit open.
 HEADINGS = {
     "change_per_week": "percentage points per week",
@@ -55,7 +49,6 @@ HEADINGS = {
 }
 
 # Labels of what the charts draw. The invisible part below an interval comes first by its name.
-RATE = "rate"
 BELOW_INTERVAL = "interval from"
 INTERVAL = "interval width"
 LOWER_LIMIT = "lower control limit"
@@ -65,63 +58,37 @@ SEVEN_DAYS = "mean of 7 days"
 
 # None is the colour of a status, which the release gives, and all differ in lightness.
 LABEL_COLORS = {
-    "differs": "#AA3377",
-    "no_evidence": "#555555",
-    "too_few": "#999999",
-    BELOW_INTERVAL: "transparent",
-    INTERVAL: "#CFE3EF",
-    "outside the limits": "#AA3377",
-    "within the limits": "#555555",
-    "not judged": "#999999",
-    LOWER_LIMIT: "#8CB3CB",
-    UPPER_LIMIT: "#8CB3CB",
-    CENTER_LINE: "#BBBBBB",
-    SEVEN_DAYS: "#000000",
-    "low": "#D9D2E9",
-    "medium": "#9A86C4",
-    "high": "#54278F",
+    **{"differs": "#AA3377", "no_evidence": "#555555", "too_few": "#999999"},
+    **{BELOW_INTERVAL: "transparent", INTERVAL: "#CFE3EF"},
+    **{"outside the limits": "#AA3377", "within the limits": "#555555", "not judged": "#999999"},
+    **{LOWER_LIMIT: "#8CB3CB", UPPER_LIMIT: "#8CB3CB", CENTER_LINE: "#BBBBBB"},
+    **{SEVEN_DAYS: "#000000", "low": "#D9D2E9", "medium": "#9A86C4", "high": "#54278F"},
 }
+
+
+def identifier(name: str) -> str:
+    """Return the identifier of an object of the bundle, which stays the same as its name does."""
+    return str(uuid5(NAMESPACE, name))
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: what it asks of which table, and how Superset draws it.
+    """A chart: what it asks of which columns of a table, and how Superset draws it.
 
-    `queries` hold columns, metrics and order as Superset's API takes them; `columns` are the
-    columns of the table that they use.
+    `queries` hold columns, metrics and order as Superset's API takes them.
     """
 
     name: str
     table: str
     viz_type: str
-    columns: tuple[str, ...]
-    description: str
-    queries: tuple[dict[str, Any], ...]
+    columns: set[str]
+    queries: list[dict[str, Any]]
     params: dict[str, Any]
-
-    @property
-    def uuid(self) -> UUID:
-        """Identifier that stays the same as long as the name does."""
-        return uuid5(NAMESPACE, f"chart/{self.name}")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A chart or a text at its place in a row of the dashboard, 12 columns wide."""
-
-    content: Chart | str
-    width: int
-    height: int  # in units of 8 pixels
-
-
-# --- charts --------------------------------------------------------------------------------------
+    description: str = ""
 
 
 def value_of(column: str, label: str | None = None) -> dict[str, Any]:
-    """Return the metric that shows a column of a table with one row a member.
-
-    Superset draws only aggregates; the largest of a single value is that value.
-    """
+    """Return the metric that shows a column with one value a member; Superset only aggregates."""
     return {
         "expressionType": "SIMPLE",
         "column": {"column_name": column},
@@ -131,19 +98,14 @@ def value_of(column: str, label: str | None = None) -> dict[str, Any]:
     }
 
 
-def sql_metric(expression: str, label: str) -> dict[str, Any]:
-    """Return a metric that SQL computes."""
-    return {
-        "expressionType": "SQL",
-        "sqlExpression": expression,
-        "label": label,
-        "hasCustomLabel": True,
-    }
-
-
 def sql_column(expression: str, label: str) -> dict[str, Any]:
     """Return a column that SQL computes."""
     return {"expressionType": "SQL", "sqlExpression": expression, "label": label}
+
+
+def sql_metric(expression: str, label: str) -> dict[str, Any]:
+    """Return a metric that SQL computes."""
+    return {**sql_column(expression, label), "hasCustomLabel": True}
 
 
 def in_order(member: str) -> dict[str, Any]:
@@ -155,298 +117,196 @@ def in_order(member: str) -> dict[str, Any]:
     return sql_column(f"REPEAT(CHR(8203), display_order) || {member}", f"{member} in order")
 
 
-def table(
-    name: str, source: str, columns: Iterable[str], order: str, description: str = ""
-) -> Chart:
-    """Return a table of all rows in an order, which may be that of a column not shown."""
-    columns = tuple(columns)
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="table",
-        columns=tuple(dict.fromkeys((*columns, order))),
-        description=description,
-        queries=(query(columns=columns, metrics=(), orderby=[[order, True]]),),
-        params={
-            "query_mode": "raw",
-            "all_columns": list(columns),
-            "order_by_cols": [json.dumps([order, True])],
-            "server_pagination": False,
-            "row_limit": 1000,
-            "page_length": 0,
-            "include_search": False,
-            "show_cell_bars": False,
-            "color_pn": False,
-            "allow_rearrange_columns": False,
-            "table_timestamp_format": "%Y-%m-%d",
-            "column_config": {
-                column: {"d3NumberFormat": number_format, "horizontalAlign": "right"}
-                | ({"customColumnName": HEADINGS[column]} if column in HEADINGS else {})
-                for column, number_format in NUMBER_FORMATS.items()
-                if column in columns
-            },
-        },
-    )
-
-
-def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: list | None = None) -> dict:
+def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: Sequence = ()) -> dict:
     """Return a query as Superset's API takes it; without metrics it lists rows."""
     return {
         "columns": list(columns),
         "metrics": list(metrics) or None,
-        "orderby": orderby or [],
+        "orderby": list(orderby),
         "filters": [],
         "extras": {"having": "", "where": ""},
         "row_limit": 1000,
     }
 
 
-def percent_axis(title: str) -> dict[str, Any]:
-    """Return the settings of a chart of fractions."""
-    return axis(title, PERCENT)
+def table(name: str, source: str, columns: str, order: str, description: str = "") -> Chart:
+    """Return a table of all rows in an order, which may be that of a column not shown."""
+    shown = columns.split()
+    params = {
+        "query_mode": "raw",
+        "all_columns": shown,
+        "order_by_cols": [json.dumps([order, True])],
+        **dict.fromkeys(("server_pagination", "include_search", "show_cell_bars"), False),
+        **dict.fromkeys(("color_pn", "allow_rearrange_columns"), False),
+        "row_limit": 1000,
+        "page_length": 0,
+        "table_timestamp_format": "%Y-%m-%d",
+        "column_config": {
+            column: {"d3NumberFormat": NUMBER_FORMATS[column], "horizontalAlign": "right"}
+            | ({"customColumnName": HEADINGS[column]} if column in HEADINGS else {})
+            for column in shown
+            if column in NUMBER_FORMATS
+        },
+    }
+    queries = [query(shown, [], [[order, True]])]
+    return Chart(name, source, "table", {*shown, order}, queries, params, description)
 
 
-def axis(title: str, number_format: str) -> dict[str, Any]:
+def axis(title: str, number_format: str = PERCENT) -> dict[str, Any]:
     """Return the settings of a chart whose axis begins at 0 and holds all of the data."""
     return {
         "y_axis_format": number_format,
         "y_axis_bounds": [0, None],
-        "truncateYAxis": False,
-        "truncateXAxis": False,
+        **dict.fromkeys(("truncateYAxis", "truncateXAxis"), False),
+        **dict.fromkeys(("show_legend", "rich_tooltip", "truncate_metric"), True),
         "xAxisLabelInterval": "0",
         "y_axis_title": title,
         "y_axis_title_margin": 50,
         "y_axis_title_position": "Left",
-        "show_legend": True,
         "legendType": "plain",
         "legendOrientation": "top",
-        "rich_tooltip": True,
         "tooltipTimeFormat": "%Y-%m-%d",
         "color_scheme": "supersetColors",
         "annotation_layers": [],
+        "row_limit": 1000,
     }
 
 
-def bars(name: str, source: str, member: str, measure: str, scale: dict[str, Any]) -> Chart:
+def bars(title: str, source: str, member: str, measure: str, number_format: str) -> Chart:
     """Return a bar for each member, in the member's own colour and with its number."""
-    metric = value_of(measure)
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="echarts_timeseries_bar",
-        columns=(member, measure, "display_order"),
-        description="",
-        queries=(query([in_order(member), member], [metric]),),
-        params={
-            **scale,
-            "x_axis": in_order(member),
-            # For the colours: Superset gives one to each group.
-            "groupby": [member],
-            "metrics": [metric],
-            "stack": "Stack",
-            "show_value": True,
-            "only_total": True,
-            "show_legend": False,
-            "orientation": "vertical",
-            "row_limit": 1000,
-            "truncate_metric": True,
-        },
-    )
+    metrics = [value_of(measure)]
+    params = {
+        **axis(title, number_format),
+        "x_axis": in_order(member),
+        # For the colours: Superset gives one to each group.
+        "groupby": [member],
+        "metrics": metrics,
+        "stack": "Stack",
+        **{"show_value": True, "only_total": True, "show_legend": False},
+        "orientation": "vertical",
+    }
+    name = f"{title} by {DIMENSIONS[member]['singular'] if member in DIMENSIONS else member}"
+    columns = {member, measure, "display_order"}
+    queries = [query([in_order(member), member], metrics)]
+    return Chart(name, source, "echarts_timeseries_bar", columns, queries, params)
 
 
-def mixed(
+def rates(
     name: str,
     source: str,
     x_axis: Any,
-    first: tuple[list, list],
-    second: tuple[list, list],
-    columns: tuple[str, ...],
+    metrics: list[dict[str, Any]],
+    group: Any,
+    columns: str,
     description: str,
-    params: dict[str, Any],
+    **params: Any,
 ) -> Chart:
-    """Return a chart of two queries over one axis, each given as its metrics and its groups."""
-    (metrics, groups), (metrics_b, groups_b) = first, second
-    return Chart(
-        name=name,
-        table=source,
-        viz_type="mixed_timeseries",
-        columns=columns,
-        description=description,
-        queries=(query([x_axis, *groups], metrics), query([x_axis, *groups_b], metrics_b)),
-        params={
-            "x_axis": x_axis,
-            "metrics": metrics,
-            "groupby": groups,
-            "metrics_b": metrics_b,
-            "groupby_b": groups_b,
-            "row_limit": 1000,
-            "row_limit_b": 1000,
-            "truncate_metric": True,
-            "truncate_metric_b": True,
-            "seriesTypeB": "scatter",
-            "markerSizeB": 11,
-            "yAxisIndex": 0,
-            "yAxisIndexB": 0,
-            **params,
-        },
-    )
+    """Return a dot for each violation rate, coloured by its group, over other metrics."""
+    dots = [value_of("violation_rate", "rate")]
+    queries = [query([x_axis], metrics), query([x_axis, group], dots)]
+    shown = {
+        **axis("Violation rate"),
+        "x_axis": x_axis,
+        "metrics": metrics,
+        "groupby": [],
+        "metrics_b": dots,
+        "groupby_b": [group],
+        "row_limit_b": 1000,
+        "truncate_metric_b": True,
+        "seriesTypeB": "scatter",
+        "markerSizeB": 11,
+        "yAxisIndex": 0,
+        "yAxisIndexB": 0,
+        **params,
+    }
+    used = {*columns.split()}
+    return Chart(name, source, "mixed_timeseries", used, queries, shown, description)
 
 
-def intervals(title: str, source: str, member: str, ordered: bool = True) -> tuple[Chart, Chart]:
-    """Return how the members of a breakdown compare: as a chart, and as a table with verdicts.
+def intervals(dimension: str, source: str) -> tuple[tuple[Chart, int], tuple[Chart, int]]:
+    """Return how the members of a dimension compare: a chart, and a table with verdicts.
 
     Superset has no error bars. A bar that floats from the lower to the upper bound, on top of an
-    invisible one, is the interval; a dot is the rate, and its colour the verdict. `ordered` says
-    that the order of the members is a column, because that of their names means nothing.
+    invisible one, is the interval; a dot is the rate, and its colour the verdict. Members that no
+    reference data puts in an order are in that of their values.
     """
-    order = "display_order" if ordered else member
-    bounds = ("violation_rate_low", "violation_rate_high")
-    chart = mixed(
-        name=f"Violation rate by {title}",
-        source=source,
-        x_axis=in_order(member) if ordered else member,
-        first=(
-            [
-                value_of("violation_rate_low", BELOW_INTERVAL),
-                sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
-            ],
-            [],
-        ),
-        second=([value_of("violation_rate", RATE)], ["verdict"]),
-        columns=(member, *dict.fromkeys((order, "violation_rate", *bounds, "verdict"))),
+    title = DIMENSIONS[dimension]["singular"]
+    ordered = "seed" in DIMENSIONS[dimension]
+    order = "display_order" if ordered else dimension
+    chart = rates(
+        f"Violation rate by {title}",
+        source,
+        x_axis=in_order(dimension) if ordered else dimension,
+        metrics=[
+            value_of("violation_rate_low", BELOW_INTERVAL),
+            sql_metric("MAX(violation_rate_high) - MAX(violation_rate_low)", INTERVAL),
+        ],
+        group="verdict",
+        columns=f"{dimension} {order} {RATE_WITH_BOUNDS} verdict",
         description="Bar: interval of the rate. Dot: the rate, in the colour of its verdict.",
-        params={
-            **percent_axis("Violation rate"),
-            "seriesType": "bar",
-            "stack": True,
-            "sort_series_type": "name",
-            "sort_series_ascending": True,
-        },
+        seriesType="bar",
+        stack=True,
+        sort_series_type="name",
+        sort_series_ascending=True,
     )
-    verdicts = table(
-        name=f"Verdicts by {title}",
-        source=source,
-        columns=(member, "events", "violation_rate", *bounds, "verdict"),
-        order=order,
-    )
-    return chart, verdicts
-
-
-def limit_of_judged_days(column: str, label: str) -> dict[str, Any]:
-    """Return the metric that shows a control limit, except where no day is held to it.
-
-    The limits of a partial day with few events lie so far apart that the others look like one line.
-    """
-    return sql_metric(f"MAX(CASE WHEN is_out_of_control IS NOT NULL THEN {column} END)", label)
+    shown = f"{dimension} events {RATE_WITH_BOUNDS} verdict"
+    return (chart, 7), (table(f"Verdicts by {title}", source, shown, order), 5)
 
 
 KEY_FINDINGS = table(
-    name="Key findings",
-    source="key_findings",
-    columns=("finding", "verdict"),
+    "Key findings",
+    "key_findings",
+    "finding verdict",
     order="display_order",
     description="What the data supports, in sentences made from the numbers.",
 )
-STATUS = bars(
-    name="Share of events by status",
-    source="compliance_by_status",
-    member="status",
-    measure="event_share",
-    scale=percent_axis("Share of events"),
+STATUS = bars("Share of events", "compliance_by_status", "status", "event_share", PERCENT)
+# The limits of a partial day with few events lie so far apart that the others look like one line.
+OF_JUDGED_DAYS = "MAX(CASE WHEN is_out_of_control IS NOT NULL THEN {} END)"
+JUDGEMENT = (
+    "CASE WHEN is_out_of_control THEN 'outside the limits'"
+    " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END"
 )
-REGION, REGION_VERDICTS = intervals("region", "compliance_by_region", "region")
-REGULATION, REGULATION_VERDICTS = intervals("regulation", "compliance_by_regulation", "regulation")
-SHARING, SHARING_VERDICTS = intervals(
-    "data sharing level", "compliance_by_data_sharing", "data_shared"
-)
-HOUR, HOUR_VERDICTS = intervals(
-    "hour of the day (UTC)", "compliance_by_hour", "event_hour", ordered=False
-)
-TREND = mixed(
-    name="Violation rate by day, with control limits",
-    source="violation_control_chart",
+TREND = rates(
+    "Violation rate by day, with control limits",
+    "violation_control_chart",
     x_axis="event_date",
-    first=(
-        [
-            limit_of_judged_days("control_limit_low", LOWER_LIMIT),
-            limit_of_judged_days("control_limit_high", UPPER_LIMIT),
-            value_of("center_line", CENTER_LINE),
-            value_of("violation_rate_7_days", SEVEN_DAYS),
-        ],
-        [],
-    ),
-    second=(
-        [value_of("violation_rate", RATE)],
-        [
-            sql_column(
-                "CASE WHEN is_out_of_control THEN 'outside the limits'"
-                " WHEN is_out_of_control IS NULL THEN 'not judged' ELSE 'within the limits' END",
-                "judgement",
-            )
-        ],
-    ),
-    columns=(
-        "event_date",
-        "violation_rate",
-        "violation_rate_7_days",
-        "center_line",
-        "control_limit_low",
-        "control_limit_high",
-        "is_out_of_control",
-    ),
-    description=(
-        "Dot: the day's rate. A day within its limits is no news. Partial days and days without "
-        "events are not judged, hence have no limits."
-    ),
-    params={
-        **percent_axis("Violation rate"),
-        "seriesType": "line",
-        "markerSizeB": 7,
-        "x_axis_time_format": "%Y-%m-%d",
-        "xAxisLabelInterval": "auto",
-        "time_grain_sqla": "P1D",
-    },
+    metrics=[
+        sql_metric(OF_JUDGED_DAYS.format("control_limit_low"), LOWER_LIMIT),
+        sql_metric(OF_JUDGED_DAYS.format("control_limit_high"), UPPER_LIMIT),
+        value_of("center_line", CENTER_LINE),
+        value_of("violation_rate_7_days", SEVEN_DAYS),
+    ],
+    group=sql_column(JUDGEMENT, "judgement"),
+    columns="event_date violation_rate violation_rate_7_days center_line control_limit_low "
+    "control_limit_high is_out_of_control",
+    description="Dot: the day's rate. A day within its limits is no news. Partial days and days "
+    "without events are not judged, hence have no limits.",
+    seriesType="line",
+    markerSizeB=7,
+    x_axis_time_format="%Y-%m-%d",
+    xAxisLabelInterval="auto",
+    time_grain_sqla="P1D",
 )
 TREND_VERDICT = table(
-    name="Trend of the violation rate",
-    source="violation_trend",
-    columns=("days", "change_per_week", "change_per_week_low", "change_per_week_high", "verdict"),
+    "Trend of the violation rate",
+    "violation_trend",
+    f"days {CHANGE_WITH_BOUNDS} verdict",
     order="days",
     description="Change per week with its interval.",
 )
+RISK = bars("Users", "compliance_by_user_risk_tier", "risk_tier", "users", COUNT)
 RISK_TIERS = table(
-    name="Events by risk tier of their user",
-    source="compliance_by_user_risk_tier",
-    columns=(
-        "risk_tier",
-        "users",
-        "events",
-        "violation_rate",
-        "violation_rate_low",
-        "violation_rate_high",
-    ),
+    f"Events by {DIMENSIONS['risk_tier']['singular']} of their user",
+    "compliance_by_user_risk_tier",
+    f"risk_tier users events {RATE_WITH_BOUNDS}",
     order="display_order",
     description="A tier is a label of the observed rate, not evidence of risk.",
 )
-RISK = bars(
-    name="Users by risk tier",
-    source="compliance_by_user_risk_tier",
-    member="risk_tier",
-    measure="users",
-    scale=axis("Users", COUNT),
-)
 RISK_USERS = table(
-    name="Users with the strongest evidence of risk",
-    source="top_risk_users",
-    columns=(
-        "user_id",
-        "events",
-        "violation_events",
-        "violation_rate",
-        "shrunk_violation_rate",
-        "p_adjusted",
-        "risk_evidence",
-    ),
+    "Users with the strongest evidence of risk",
+    "top_risk_users",
+    "user_id events violation_events violation_rate shrunk_violation_rate p_adjusted risk_evidence",
     order="risk_rank",
     description="Somebody is first on any data: only `confirmed` is more than chance.",
 )
@@ -463,43 +323,20 @@ has more violations than chance explains: `confirmed` does, adjusted for the num
 `watch` only before that adjustment.
 """
 
-CHART_HEIGHT = 42
+# Rows: the height in units of 8 pixels; charts and texts, each with its width, 12 together.
 ROWS = (
-    (Cell(KEY_FINDINGS, 8, 60), Cell(STATUS, 4, 60)),
-    (Cell(HOW_TO_READ, 12, 12),),
-    (Cell(REGION, 7, CHART_HEIGHT), Cell(REGION_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(REGULATION, 7, CHART_HEIGHT), Cell(REGULATION_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(SHARING, 7, CHART_HEIGHT), Cell(SHARING_VERDICTS, 5, CHART_HEIGHT)),
-    (Cell(HOUR, 7, 60), Cell(HOUR_VERDICTS, 5, 60)),
-    (Cell(TREND, 8, 54), Cell(TREND_VERDICT, 4, 54)),
-    (Cell(RISK_NOTE, 12, 12),),
-    (Cell(RISK, 4, 40), Cell(RISK_TIERS, 8, 40)),
-    (Cell(RISK_USERS, 12, 34),),
+    (60, ((KEY_FINDINGS, 8), (STATUS, 4))),
+    (12, ((HOW_TO_READ, 12),)),
+    (42, intervals("region", "compliance_by_region")),
+    (42, intervals("regulation", "compliance_by_regulation")),
+    (42, intervals("data_shared", "compliance_by_data_sharing")),
+    (60, intervals("event_hour", "compliance_by_hour")),
+    (54, ((TREND, 8), (TREND_VERDICT, 4))),
+    (12, ((RISK_NOTE, 12),)),
+    (40, ((RISK, 4), (RISK_TIERS, 8))),
+    (34, ((RISK_USERS, 12),)),
 )
-CHARTS = tuple(cell.content for row in ROWS for cell in row if isinstance(cell.content, Chart))
-
-
-# --- the release ---------------------------------------------------------------------------------
-
-
-def rows_of(release: Release) -> list[tuple[Cell, ...]]:
-    """Return the rows of the dashboard, without charts of tables that the release leaves out."""
-    rows = (
-        tuple(
-            cell
-            for cell in row
-            if not isinstance(cell.content, Chart) or cell.content.table in release.tables
-        )
-        for row in ROWS
-    )
-    return [*filter(None, rows)]
-
-
-def charts_of(release: Release) -> list[Chart]:
-    """Return the charts of the dashboard."""
-    return [
-        cell.content for row in rows_of(release) for cell in row if isinstance(cell.content, Chart)
-    ]
+CHARTS = tuple(item for _, row in ROWS for item, _ in row if isinstance(item, Chart))
 
 
 # --- the bundle ----------------------------------------------------------------------------------
@@ -513,11 +350,8 @@ def database_asset(database_path: str) -> dict[str, Any]:
         # Never cached, or a new release would show only when the cache expires.
         "cache_timeout": -1,
         "expose_in_sqllab": True,
-        "allow_run_async": False,
-        "allow_ctas": False,
-        "allow_cvas": False,
-        "allow_dml": False,
-        "allow_csv_upload": False,
+        **dict.fromkeys(("allow_run_async", "allow_csv_upload"), False),
+        **dict.fromkeys(("allow_ctas", "allow_cvas", "allow_dml"), False),
         "extra": {
             "engine_params": {
                 "connect_args": {
@@ -528,8 +362,7 @@ def database_asset(database_path: str) -> dict[str, Any]:
             },
             "allows_virtual_table_explore": True,
         },
-        "uuid": str(uuid5(NAMESPACE, "database")),
-        "version": "1.0.0",
+        "uuid": identifier("database"),
     }
 
 
@@ -548,29 +381,26 @@ def dataset_asset(table: Table) -> dict[str, Any]:
                 "description": column.comment,
                 "type": column.type,
                 "is_dttm": column.type.startswith(("DATE", "TIMESTAMP")),
-                "is_active": True,
-                "groupby": True,
-                "filterable": True,
+                **dict.fromkeys(("is_active", "groupby", "filterable"), True),
                 "expression": None,
             }
             for column in table.columns
         ],
         "metrics": [],
-        "uuid": str(uuid5(NAMESPACE, f"dataset/{table.name}")),
-        "version": "1.0.0",
-        "database_uuid": str(uuid5(NAMESPACE, "database")),
+        "uuid": identifier(f"dataset/{table.name}"),
+        "database_uuid": identifier("database"),
     }
 
 
 def chart_asset(chart: Chart) -> dict[str, Any]:
     """Return a chart with the query that Superset's API answers for it."""
-    params = {"viz_type": chart.viz_type, "adhoc_filters": [], "extra_form_data": {}}
-    params |= chart.params
+    filters = {"adhoc_filters": [], "extra_form_data": {}}
+    params = {"viz_type": chart.viz_type, **filters, **chart.params}
     context = {
         # Superset puts the number of the imported dataset here.
         "datasource": {"id": 0, "type": "table"},
         "force": False,
-        "queries": list(chart.queries),
+        "queries": chart.queries,
         "form_data": params,
         "result_format": "json",
         "result_type": "full",
@@ -582,60 +412,51 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "params": params,
         "query_context": json.dumps(context),
         "cache_timeout": None,
-        "uuid": str(chart.uuid),
-        "version": "1.0.0",
-        "dataset_uuid": str(uuid5(NAMESPACE, f"dataset/{chart.table}")),
+        "uuid": identifier(f"chart/{chart.name}"),
+        "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
 
 
-def dashboard_asset(release: Release) -> dict[str, Any]:
-    """Return the dashboard: the places of its charts, and the colours of their labels."""
-    statuses = release.query(f"select status, color from {SCHEMA}.compliance_by_status")
-    position: dict[str, Any] = {
+def positions(charts: Sequence[Chart]) -> dict[str, Any]:
+    """Return the places of charts and texts on the dashboard, by their identifiers."""
+    places: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
         "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": [], "parents": ["ROOT_ID"]},
         "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": "OTT compliance"}},
     }
-    for row_number, row in enumerate(rows_of(release), start=1):
-        row_id = f"ROW-{row_number}"
-        parents = ["ROOT_ID", "GRID_ID"]
-        position["GRID_ID"]["children"].append(row_id)
-        position[row_id] = {
-            "type": "ROW",
-            "id": row_id,
-            "children": [],
-            "parents": parents,
-            "meta": {"background": "BACKGROUND_TRANSPARENT"},
-        }
-        for cell_number, cell in enumerate(row, start=1):
-            place = {"width": cell.width, "height": cell.height}
-            if isinstance(cell.content, Chart):
-                kind = "CHART"
-                place |= {
-                    # Superset replaces it by the number of the imported chart.
-                    "chartId": CHARTS.index(cell.content) + 1,
-                    "sliceName": cell.content.name,
-                    "uuid": str(cell.content.uuid),
-                }
-            else:
-                kind = "MARKDOWN"
-                place |= {"code": cell.content}
-            cell_id = f"{kind}-{row_number}-{cell_number}"
-            position[row_id]["children"].append(cell_id)
-            position[cell_id] = {
-                "type": kind,
-                "id": cell_id,
-                "children": [],
-                "parents": [*parents, row_id],
-                "meta": place,
-            }
+
+    def add(kind: str, number: str, parents: list[str], meta: dict[str, Any]) -> list[str]:
+        place = f"{kind}-{number}"
+        places[place] = dict(type=kind, id=place, children=[], parents=parents, meta=meta)
+        places[parents[-1]]["children"].append(place)
+        return [*parents, place]
+
+    shown = [*charts, HOW_TO_READ, RISK_NOTE]
+    rows = [(height, [cell for cell in row if cell[0] in shown]) for height, row in ROWS]
+    for row_number, (height, row) in enumerate((row for row in rows if row[1]), start=1):
+        background = {"background": "BACKGROUND_TRANSPARENT"}
+        parents = add("ROW", f"{row_number}", ["ROOT_ID", "GRID_ID"], background)
+        for cell_number, (content, width) in enumerate(row, start=1):
+            kind, meta = "MARKDOWN", {"code": content}
+            if isinstance(content, Chart):
+                # Superset replaces it by the number of the imported chart.
+                kind, meta = "CHART", {"chartId": CHARTS.index(content) + 1}
+                meta |= {"sliceName": content.name, "uuid": identifier(f"chart/{content.name}")}
+            size = {"width": width, "height": height}
+            add(kind, f"{row_number}-{cell_number}", parents, {**size, **meta})
+    return places
+
+
+def dashboard_asset(release: Release, charts: Sequence[Chart]) -> dict[str, Any]:
+    """Return the dashboard: the places of its charts, and the colours of their labels."""
+    statuses = release.query(f"select status, color from {SCHEMA}.compliance_by_status")
     return {
         "dashboard_title": "OTT compliance",
         "description": "Privacy-compliance events: what differs, and what only looks as if it did.",
         "slug": "ott-compliance",
-        "uuid": str(uuid5(NAMESPACE, "dashboard")),
-        "position": position,
+        "uuid": identifier("dashboard"),
+        "position": positions(charts),
         "metadata": {
             "color_scheme": "supersetColors",
             "label_colors": {**LABEL_COLORS, **{row["status"]: row["color"] for row in statuses}},
@@ -651,46 +472,21 @@ def dashboard_asset(release: Release) -> dict[str, Any]:
             "chart_configuration": {},
         },
         "published": True,
-        "version": "1.0.0",
     }
 
 
-def bundle_files(release: Release, database_path: str) -> dict[str, str]:
-    """Return the text of each file of the bundle by its name."""
-    assets: dict[str, Any] = {
-        # Without a `type`, Superset imports the bundle as a dashboard and as assets.
-        "metadata.yaml": {"version": "1.0.0", "timestamp": "1980-01-01T00:00:00+00:00"},
-        "databases/ott_compliance.yaml": database_asset(database_path),
-        "dashboards/ott_compliance.yaml": dashboard_asset(release),
-    }
-    for name in sorted({chart.table for chart in charts_of(release)}):
-        assets[f"datasets/ott_compliance/{name}.yaml"] = dataset_asset(release.tables[name])
-    for chart in charts_of(release):
-        file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
-        assets[f"charts/{file_name}.yaml"] = chart_asset(chart)
-    return {
-        name: yaml.dump(asset, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=100)
-        for name, asset in assets.items()
-    }
-
-
-class Dumper(yaml.SafeDumper):
-    """Writes what several charts share in full each time; Superset's files have no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Say that nothing becomes an alias."""
-        return True
-
-
-def write_bundle(output: Path, files: dict[str, str]) -> None:
-    """Write files below one folder to a ZIP file, the same ones to the same bytes."""
+def write_bundle(output: Path, assets: dict[str, Any]) -> None:
+    """Write assets by their names to a ZIP file, the same ones to the same bytes."""
     with whole_file(output) as unfinished, zipfile.ZipFile(unfinished, "w") as bundle:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(f"ott_compliance/{name}", date_time=ZIP_TIME)
+        for name, asset in sorted(assets.items()):
+            entry = zipfile.ZipInfo(f"ott_compliance/{name}.yaml", date_time=ZIP_TIME)
             # Set, because both depend on the platform.
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
-            bundle.writestr(entry, files[name])
+            # Copied, as Superset's files have no aliases for what an asset holds more than once.
+            content = json.loads(json.dumps({**asset, "version": "1.0.0"}))
+            text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100)
+            bundle.writestr(entry, text)
 
 
 def write_dashboard(output: Path, database_path: str | None = None) -> int:
@@ -707,5 +503,18 @@ def write_dashboard(output: Path, database_path: str | None = None) -> int:
         )
     with Release(release_file) as release:
         release.require((chart.table, column) for chart in CHARTS for column in chart.columns)
-        write_bundle(output, bundle_files(release, database_path or str(release_file)))
-        return len(charts_of(release))
+        # Those of single users are missing when the release leaves their tables out.
+        charts = [chart for chart in CHARTS if chart.table in release.tables]
+        assets = {
+            # Without a `type`, Superset imports the bundle as a dashboard and as assets.
+            "metadata": {"timestamp": "1980-01-01T00:00:00+00:00"},
+            "databases/ott_compliance": database_asset(database_path or str(release_file)),
+            "dashboards/ott_compliance": dashboard_asset(release, charts),
+        }
+        for chart in charts:
+            table = release.tables[chart.table]
+            assets[f"datasets/ott_compliance/{table.name}"] = dataset_asset(table)
+            file_name = "".join(c if c.isalnum() else "_" for c in chart.name.lower())
+            assets[f"charts/{file_name}"] = chart_asset(chart)
+    write_bundle(output, assets)
+    return len(charts)

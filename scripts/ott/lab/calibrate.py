@@ -6,17 +6,16 @@ Runs the project's own models, as dbt compiles them, on data sets whose truth is
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from graphlib import TopologicalSorter
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,8 +32,8 @@ from tqdm import tqdm
 from ott import PROJECT, OttError
 from ott.events import generator
 from ott.events.generator import NULL_EFFECTS, REALISTIC_EFFECTS, Effects
+from ott.lab import DBT, environment_without_settings
 
-DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
 AS_OF = datetime(2026, 1, 31)  # as the project's variable latest_timestamp
 DAYS = 30
 EVENTS_PER_USER = 25
@@ -42,13 +41,20 @@ LEVEL = 0.95
 POWER = 0.95
 
 RAW_EVENTS = "raw_compliance_events"
-DESIGN_EFFECTS = "int_design_effects"
-FINDINGS = (
-    "violation_associations",
-    "violation_tests",
-    "violation_trend",
-    "violation_control_chart",
-    "dim_users",
+# What the findings say; members are empty where a dimension as a whole is meant.
+FINDINGS = """
+    select dimension, '' as member, 0.0 as difference, verdict, null as detectable
+    from {violation_associations}
+    union all
+    select dimension, member, rate_difference, verdict, detectable_difference
+    from {violation_tests}
+    union all
+    select 'trend', '', change_per_week, verdict, detectable_change from {violation_trend}
+    order by all
+"""
+TARGETS = (
+    *("violation_associations", "violation_tests", "violation_trend"),
+    *("violation_control_chart", "dim_users"),
 )
 
 # --- the project's models ------------------------------------------------------------------------
@@ -56,85 +62,55 @@ FINDINGS = (
 
 @dataclass(frozen=True)
 class Model:
-    """A model as dbt compiled it; `ancestors` are the names of all models that it reads."""
+    """A model as dbt compiled it, or a seed, which has no SQL; `parents` are what it reads."""
 
     name: str
     relation: str
-    sql: str
+    sql: str | None
     is_view: bool
-    ancestors: frozenset[str]
+    parents: set[str]
 
 
 @dataclass(frozen=True)
 class CompiledProject:
-    """Models in an order in which they can run, and the database that holds the other seeds."""
+    """Seeds and models in an order in which they can run, and the database with the seeds."""
 
     database: Path
-    catalog: str
-    schemas: tuple[str, ...]
-    raw_events: str
-    seeds: tuple[str, ...]
-    models: tuple[Model, ...]
+    models: list[Model]
 
 
 def compile_project(
-    folder: Path, project: Path = PROJECT, targets: Iterable[str] = FINDINGS
+    folder: Path, project: Path = PROJECT, targets: Iterable[str] = TARGETS
 ) -> CompiledProject:
     """Let dbt compile everything that the `targets` hang on, with all that it writes in `folder`.
 
     The variable `power` is set to `POWER`; it changes detectable differences and nothing else.
-
     Raises OttError with the output of dbt if dbt fails.
     """
     database = folder / "calibration.duckdb"
     _dbt(project, folder, database, "seed", "--exclude", RAW_EVENTS)
     _dbt(project, folder, database, "compile", "--select", *(f"+{name}" for name in targets))
     nodes = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))["nodes"]
-    by_name = {
-        node["name"]: node for node in nodes.values() if node["resource_type"] in ("model", "seed")
+    parents = {
+        key: node["depends_on"].get("nodes", [])
+        for key, node in nodes.items()
+        if node["resource_type"] == "seed"
+        or (node["resource_type"] == "model" and node.get("compiled_code"))
     }
-
-    models: dict[str, Model] = {}
-    seeds: dict[str, str] = {}
-
-    def visit(node: dict) -> frozenset[str]:
-        """Add a node after all that it reads, and return the names of the models among them."""
-        name = node["name"]
-        if node["resource_type"] == "seed":
-            seeds[name] = node["relation_name"]
-            return frozenset()
-        if name not in models:
-            parents = [nodes[key] for key in node["depends_on"]["nodes"]]
-            ancestors = frozenset().union(*(visit(parent) for parent in parents))
-            models[name] = Model(
-                name,
-                node["relation_name"],
-                node["compiled_code"],
-                node["config"]["materialized"] == "view",
-                ancestors,
-            )
-        return models[name].ancestors | {name}
-
-    for target in targets:
-        visit(by_name[target])
-    used = [by_name[name] for name in (*models, *seeds)]
-    return CompiledProject(
-        database=database,
-        catalog=used[0]["database"],
-        schemas=tuple(sorted({node["schema"] for node in used})),
-        raw_events=seeds.pop(RAW_EVENTS),
-        seeds=tuple(seeds.values()),
-        models=tuple(models.values()),
-    )
+    models = []
+    for key in TopologicalSorter(parents).static_order():
+        node, reads = nodes[key], {nodes[parent]["name"] for parent in parents[key]}
+        sql, is_view = node.get("compiled_code"), node["config"]["materialized"] == "view"
+        models.append(Model(node["name"], node["relation_name"], sql, is_view, reads))
+    return CompiledProject(database, models)
 
 
 def _dbt(project: Path, folder: Path, database: Path, *arguments: str) -> None:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("OTT_")}
     paths = ["--target-path", folder / "target", "--log-path", folder / "logs"]
     result = subprocess.run(
         [DBT, "--no-use-colors", *arguments, *paths, "--vars", json.dumps({"power": POWER})],
         cwd=project,
-        env={**environment, "OTT_DATABASE_PATH": str(database)},
+        env={**environment_without_settings(), "OTT_DATABASE_PATH": str(database)},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -152,43 +128,38 @@ class Bench:
 
     def __init__(self, project: CompiledProject) -> None:
         """Create the schemas and copy the seeds other than the raw events."""
-        self.models = {model.name: model for model in project.models}
-        self.raw_events = project.raw_events
+        self.models = {model.name: model for model in project.models if model.sql}
+        self.relations = {model.name: model.relation for model in project.models}
         self.is_prepared = False
         self.connection = duckdb.connect(config={"threads": 1})
+        execute = self.connection.execute
         # A plan outlives the data set that it was made for, so it may not rely on its statistics.
-        self.connection.execute(
-            "set disabled_optimizers = 'statistics_propagation,compressed_materialization'"
-        )
-        self.connection.execute("set TimeZone = 'UTC'")
-        self.connection.execute(f"attach '{project.database}' as built (read_only)")
-        self.connection.execute(f"attach ':memory:' as {project.catalog}")
-        for schema in project.schemas:
-            self.connection.execute(f"create schema {project.catalog}.{schema}")
-        for seed in project.seeds:
-            built = seed.replace(project.catalog, "built", 1)
-            self.connection.execute(f"create table {seed} as from {built}")
-        self.connection.execute("detach built")
+        execute("set disabled_optimizers = 'statistics_propagation,compressed_materialization'")
+        execute("set TimeZone = 'UTC'")
+        execute(f"attach '{project.database}' as built (read_only)")
+        catalog = self.relations[RAW_EVENTS].split(".")[0]
+        execute(f"attach ':memory:' as {catalog}")
+        for name, relation in self.relations.items():
+            execute(f"create schema if not exists {relation.rpartition('.')[0]}")
+            if name != RAW_EVENTS and name not in self.models:
+                execute(f"create table {relation} as from {relation.replace(catalog, 'built', 1)}")
+        execute("detach built")
 
     def load(self, events: pa.Table) -> None:
         """Replace the raw events by a table of text and run all models."""
+        execute, raw_events = self.connection.execute, self.relations[RAW_EVENTS]
         if self.is_prepared:
-            self.connection.execute(f"delete from {self.raw_events}")
-            self.connection.execute(f"insert into {self.raw_events} from events")
+            execute(f"delete from {raw_events}")
+            execute(f"insert into {raw_events} from events")
             self._refill(self.models.values())
-        else:
-            self.connection.execute(f"create table {self.raw_events} as from events")
-            self._prepare()
-
-    def _prepare(self) -> None:
-        for model in self.models.values():
-            kind = "view" if model.is_view else "table"
-            self.connection.execute(f"create {kind} {model.relation} as {model.sql}")
-        for model in self.models.values():
+            return
+        execute(f"create table {raw_events} as from events")
+        for name, model in self.models.items():
+            execute(
+                f"create {'view' if model.is_view else 'table'} {model.relation} as {model.sql}"
+            )
             if not model.is_view:
-                self.connection.execute(
-                    f"prepare fill_{model.name} as insert into {model.relation} {model.sql}"
-                )
+                execute(f"prepare fill_{name} as insert into {model.relation} {model.sql}")
         self.is_prepared = True
 
     def _refill(self, models: Iterable[Model]) -> None:
@@ -202,77 +173,62 @@ class Bench:
 
         The query names models in braces. The next data set is the model's own again.
         """
-        self.connection.execute(f"delete from {self.models[name].relation}")
-        self.connection.execute(
-            f"insert into {self.models[name].relation} {self._with_relations(query)}"
-        )
-        self._refill(model for model in self.models.values() if name in model.ancestors)
+        self.connection.execute(f"delete from {self.relations[name]}")
+        self.rows(f"insert into {self.relations[name]} {query}")
+        changed = {name}
+        for model in self.models.values():
+            if changed & model.parents:
+                changed.add(model.name)
+                self._refill([model])
 
     def rows(self, query: str) -> list[tuple]:
         """Return the rows of a query that names models in braces, as in `from {dim_users}`."""
-        return self.connection.execute(self._with_relations(query)).fetchall()
-
-    def _with_relations(self, query: str) -> str:
-        return query.format_map({model.name: model.relation for model in self.models.values()})
+        return self.connection.execute(query.format_map(self.relations)).fetchall()
 
 
 # --- scenarios -----------------------------------------------------------------------------------
 
 NULL_RATE = 0.05
-INDEPENDENT = NULL_EFFECTS
-USERS_DIFFER_SOMEWHAT = replace(NULL_EFFECTS, user_effect_sd=0.5)
-USERS_DIFFER = replace(NULL_EFFECTS, user_effect_sd=1.0)
 
 # The design effects to compare: the project's own, none, and one value for the whole data set.
 BY_DIMENSION = "design effects by dimension"
 VARIANTS = {
-    "no design effect": """
-        select distinct dimension, 1.0 as design_effect from {int_member_counts}
-    """,
+    "no design effect": "select distinct dimension, 1.0 from {int_member_counts}",
     "one design effect for all": """
         with users as (
-            select
-                count(*) as events,
-                count(*) filter (where is_violation) as violation_events
+            select count(*) as events, count_if(is_violation) as violations,
+                sum(violations) over () / sum(events) over () as rate
             from {int_accepted_events}
             group by user_id
         ),
         overall as (
-            select sum(violation_events) / sum(events) as violation_rate from users
-        ),
-        design_effect as (
-            select
-                greatest(1.0, coalesce(
-                    count(*) / (count(*) - 1)
-                    * sum(power(users.violation_events - users.events * violation_rate, 2))
-                    / nullif(
-                        sum(users.events) * any_value(violation_rate * (1 - violation_rate)), 0
-                    ),
-                    1.0
-                )) as design_effect
+            select count(*) / (count(*) - 1) * sum(power(violations - events * rate, 2))
+                / nullif(sum(events * rate * (1 - rate)), 0) as design_effect
             from users
-            cross join overall
         )
-        select distinct dimension, design_effect
-        from {int_member_counts}
-        cross join design_effect
+        select distinct dimension, greatest(1.0, coalesce(design_effect, 1.0))
+        from {int_member_counts} cross join overall
     """,
 }
-
-
 TREND = ("trend", "")
 
 
-def days_move(draws: np.random.Generator) -> np.ndarray:
-    """Return what each day adds to the log odds if every day does as it likes."""
-    return draws.normal(0, 0.3, DAYS + 1)
+def average_rate(log_odds: float, user_effect_sd: float) -> float:
+    """Return the expected violation rate over users whose effects are Normal(0, sd)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    return float(weights @ (1 / (1 + np.exp(-log_odds - user_effect_sd * nodes))) / weights.sum())
 
 
-def days_remember(draws: np.random.Generator) -> np.ndarray:
-    """Return what each day adds to the log odds if it keeps 0.8 of the day before."""
-    effects = days_move(draws)
+def log_odds_of(rate: float, user_effect_sd: float) -> float:
+    """Return the log odds of a middling user at which `average_rate` is `rate`."""
+    return brentq(lambda log_odds: average_rate(log_odds, user_effect_sd) - rate, -50, 50)
+
+
+def days_move(draws: np.random.Generator, memory: float = 0.0) -> np.ndarray:
+    """Return what each day adds to the log odds, of sd 0.3, if it keeps `memory` of the last."""
+    effects = draws.normal(0, 0.3, DAYS + 1)
     for day in range(1, DAYS + 1):
-        effects[day] = 0.8 * effects[day - 1] + 0.6 * effects[day]
+        effects[day] = memory * effects[day - 1] + (1 - memory**2) ** 0.5 * effects[day]
     return effects
 
 
@@ -287,92 +243,58 @@ def one_bad_day(draws: np.random.Generator) -> np.ndarray:
 class Scenario:
     """A kind of data set; without effects it is that of the notebook.
 
-    `size` is the number of events in units of `--events`. `planted` names the dimension and the
-    member that gets a difference which its own test calls detectable. `true_rate` is the rate of
-    every member where it is known. `day_effects` draws what each day adds to the log odds.
+    `size` is the number of events in units of `--events`; `day_effects` draws what each day adds
+    to the log odds. `true_rate` is the rate of every member where it is known. `planted` names the
+    dimension and the member that gets a difference which its own test calls detectable.
     """
 
     description: str
     effects: Effects | None
     size: int = 1
+    day_effects: Callable[[np.random.Generator], np.ndarray] | None = None
     true_rate: float | None = None
     planted: tuple[str, str] | None = None
     compares_design_effects: bool = False
-    day_effects: Callable[[np.random.Generator], np.ndarray] | None = None
+
+
+def _planted(what: str, user_effect_sd: float, planted: tuple[str, str], **more) -> Scenario:
+    description = f"the {what} differs; users do, by sd {user_effect_sd}"
+    effects = Effects(log_odds_of(NULL_RATE, user_effect_sd), user_effect_sd=user_effect_sd)
+    return Scenario(description, effects, 4, planted=planted, **more)
 
 
 SCENARIOS = {
-    "null": Scenario("nothing has an effect", INDEPENDENT, true_rate=NULL_RATE),
+    "null": Scenario("nothing has an effect", NULL_EFFECTS, true_rate=NULL_RATE),
     "null-users-differ": Scenario(
         "nothing but the user has an effect, of sd 1.0 on the log odds",
-        USERS_DIFFER,
+        replace(NULL_EFFECTS, user_effect_sd=1.0),
         compares_design_effects=True,
     ),
     "notebook": Scenario(
         "the events of the notebook, every column independent", None, true_rate=NULL_RATE
     ),
     "null-days-move": Scenario(
-        "nothing but the day has an effect, of sd 0.3 on the log odds",
-        None,
-        4,
-        day_effects=days_move,
+        "nothing but the day has an effect, of sd 0.3 on the log odds", None, 4, days_move
     ),
     "null-days-remember": Scenario(
         "the same, and a day keeps 0.8 of the effect of the day before",
-        None,
-        4,
-        day_effects=days_remember,
+        *(None, 4, partial(days_move, memory=0.8)),
     ),
     "null-one-bad-day": Scenario(
-        "a third of the events of one day are violations", None, 4, day_effects=one_bad_day
+        "a third of the events of one day are violations", None, 4, one_bad_day
     ),
     "planted-trend": Scenario(
         "the rate rises steadily; every column else is independent", None, 4, planted=TREND
     ),
-    "planted-region": Scenario(
-        "the region ASIA differs; users do, by sd 0.5",
-        USERS_DIFFER_SOMEWHAT,
-        4,
-        planted=("region", "ASIA"),
-    ),
-    "planted-sharing": Scenario(
-        "the data sharing level full differs; users do, by sd 0.5",
-        USERS_DIFFER_SOMEWHAT,
-        4,
-        planted=("data_shared", "full"),
-    ),
-    "planted-hour": Scenario(
-        "the hour 20 differs; users do, by sd 0.5",
-        USERS_DIFFER_SOMEWHAT,
-        4,
-        planted=("event_hour", "20"),
-    ),
-    "planted-hour-users-differ": Scenario(
-        "the hour 20 differs; users do, by sd 1.0",
-        USERS_DIFFER,
-        4,
-        planted=("event_hour", "20"),
-        compares_design_effects=True,
+    "planted-region": _planted("region ASIA", 0.5, ("region", "ASIA")),
+    "planted-sharing": _planted("data sharing level full", 0.5, ("data_shared", "full")),
+    "planted-hour": _planted("hour 20", 0.5, ("event_hour", "20")),
+    "planted-hour-users-differ": _planted(
+        "hour 20", 1.0, ("event_hour", "20"), compares_design_effects=True
     ),
     "realistic": Scenario("the realistic events with all their effects", REALISTIC_EFFECTS, 12),
 }
 BASELINE_RUNS = 20
-
-
-def average_rate(log_odds: float, user_effect_sd: float) -> float:
-    """Return the expected violation rate over users whose effects are Normal(0, sd)."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    return float(weights @ (1 / (1 + np.exp(-log_odds - user_effect_sd * nodes))) / weights.sum())
-
-
-def log_odds_of(rate: float, user_effect_sd: float) -> float:
-    """Return the log odds of a middling user at which `average_rate` is `rate`."""
-    return brentq(lambda log_odds: average_rate(log_odds, user_effect_sd) - rate, -50, 50)
-
-
-def with_null_rate(effects: Effects) -> Effects:
-    """Return the effects with the intercept at which the expected rate is `NULL_RATE`."""
-    return replace(effects, intercept=log_odds_of(NULL_RATE, effects.user_effect_sd))
 
 
 def plant(effects: Effects, dimension: str, member: str, difference: float) -> Effects:
@@ -384,67 +306,33 @@ def plant(effects: Effects, dimension: str, member: str, difference: float) -> E
     return replace(effects, **{dimension: {member: effect}})
 
 
-def moved_by_day(
-    events: pa.Table, seed: int, day_effects: np.ndarray, change_per_week: float
-) -> pa.Table:
-    """Return events of `NULL_RATE` with violations drawn anew, at a rate that hangs on the day.
-
-    The rate is `NULL_RATE` in the middle of the period, where a day has no effect.
-    """
-    draws = np.random.default_rng(seed)
-    day = pd.to_datetime(events["timestamp"].to_pandas()).dt.normalize()
-    number = (day - pd.Timestamp(AS_OF)).dt.days.to_numpy() + DAYS
-    rates = NULL_RATE + change_per_week * (np.arange(DAYS + 1) - DAYS / 2) / 7
-    rates = 1 / (1 + (1 - rates) / rates * np.exp(-day_effects))
-    status = np.where(
-        draws.random(len(number)) < rates[number],
-        "violation",
-        events["status"].to_pandas().replace("violation", "compliant"),
-    )
-    column = events.column_names.index("status")
-    return events.set_column(column, "status", pa.array(status, pa.string()))
-
-
 def expected_differences(effects: Effects) -> dict[tuple[str, str], float]:
     """Return the expected rate of each member less that of the rest, by dimension and member."""
-    cells = pd.DataFrame(
-        [
-            {
-                "region": region,
-                "regulation": regulation,
-                "region_and_regulation": f"{region} / {regulation}",
-                "data_shared": sharing,
-                "event_hour": str(hour),
-                "weight": region_share * sharing_share * generator.HOUR_WEIGHTS[hour],
-                "rate": average_rate(
-                    effects.intercept
-                    + effects.region.get(region, 0.0)
-                    + effects.data_shared.get(sharing, 0.0)
-                    + effects.event_hour[hour],
-                    effects.user_effect_sd,
-                ),
-            }
-            for (region, region_share), (sharing, sharing_share), hour in product(
-                zip(generator.REGIONS, generator.REGION_SHARES, strict=True),
-                zip(generator.SHARING_LEVELS, generator.SHARING_SHARES, strict=True),
-                range(24),
-            )
-            for regulation in generator.REGULATIONS_OF_REGION[region]
+    cells = []
+    for (region, region_share), (sharing, sharing_share), hour in product(
+        zip(generator.REGIONS, generator.REGION_SHARES, strict=True),
+        zip(generator.SHARING_LEVELS, generator.SHARING_SHARES, strict=True),
+        range(24),
+    ):
+        log_odds = effects.region.get(region, 0.0) + effects.data_shared.get(sharing, 0.0)
+        log_odds += effects.intercept + effects.event_hour[hour]
+        rate = average_rate(log_odds, effects.user_effect_sd)
+        weight = region_share * sharing_share * generator.HOUR_WEIGHTS[hour]
+        cells += [
+            (region, law, f"{region} / {law}", sharing, str(hour), weight, rate)
+            for law in generator.REGULATIONS_OF_REGION[region]
         ]
-    )
+    dimensions = ["region", "regulation", "region_and_regulation", "data_shared", "event_hour"]
+    table = pd.DataFrame(cells, columns=[*dimensions, "weight", "rate"])
 
-    def rate(part: pd.DataFrame) -> float:
-        return float(np.average(part["rate"], weights=part["weight"]))
-
-    return {
-        (dimension, member): rate(cells[cells[dimension] == member])
-        - rate(cells[cells[dimension] != member])
-        for dimension in cells.columns[:5]
-        for member in cells[dimension].unique()
-    }
-
-
-# --- data sets -----------------------------------------------------------------------------------
+    table["violations"] = table["weight"] * table["rate"]
+    differences = {}
+    for dimension in dimensions:
+        inside = table.groupby(dimension)[["violations", "weight"]].sum()
+        rest = inside.sum() - inside
+        found = inside["violations"] / inside["weight"] - rest["violations"] / rest["weight"]
+        differences |= {(dimension, member): value for member, value in found.items()}
+    return differences
 
 
 @dataclass(frozen=True)
@@ -459,42 +347,53 @@ class DataSet:
 
     def build(self) -> pa.Table:
         """Return the raw events as text."""
-        if self.effects is None:
-            events = generator.as_text(generator.notebook_events(self.events, self.seed, AS_OF))
-            draw_effects = SCENARIOS[self.scenario].day_effects
-            if draw_effects is None and not self.change_per_week:
-                return events
-            draws = np.random.default_rng([self.seed, DAYS])
-            day_effects = draw_effects(draws) if draw_effects else np.zeros(DAYS + 1)
-            return moved_by_day(events, self.seed, day_effects, self.change_per_week)
-        users = max(1, self.events // EVENTS_PER_USER)
-        chunks = generator.realistic_chunks(
-            self.events, self.seed, AS_OF, users, DAYS, self.effects
-        )
-        return pa.concat_tables(map(generator.as_text, chunks))
+        basics = (self.events, self.seed, AS_OF)
+        if self.effects:
+            users = max(1, self.events // EVENTS_PER_USER)
+            chunks = generator.realistic_chunks(*basics, users, DAYS, self.effects)
+            return pa.concat_tables(map(generator.as_text, chunks))
+        events = generator.as_text(generator.notebook_events(*basics))
+        has_days = SCENARIOS[self.scenario].day_effects or self.change_per_week
+        return self._moved_by_day(events) if has_days else events
+
+    def _moved_by_day(self, events: pa.Table) -> pa.Table:
+        """Return the events with violations drawn anew, at a rate that hangs on the day.
+
+        The rate is `NULL_RATE` in the middle of the period, where a day has no effect.
+        """
+        draw_effects = SCENARIOS[self.scenario].day_effects
+        effects = draw_effects(np.random.default_rng([self.seed, DAYS])) if draw_effects else 0
+        rates = NULL_RATE + self.change_per_week * (np.arange(DAYS + 1) - DAYS / 2) / 7
+        rates = 1 / (1 + (1 - rates) / rates * np.exp(-effects))
+        day = (pd.to_datetime(events["timestamp"].to_pandas()) - AS_OF).dt.days + DAYS
+        is_violation = np.random.default_rng(self.seed).random(len(day)) < rates[day]
+        others = events["status"].to_pandas().replace("violation", "compliant")
+        status = pa.array(others.mask(is_violation, "violation"), pa.string())
+        return events.set_column(events.column_names.index("status"), "status", status)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the findings say about one data set.
+    """What the findings say about one data set; pairs are hits and cases.
 
-    `differs` holds, for each variant of the design effects, the dimension, member (empty for the
-    dimension as a whole) and difference of every verdict `differs`. Pairs are hits and cases.
+    `differs` holds dimension, member and difference of every such verdict, by `VARIANTS`.
     """
 
     differs: dict[str, list[tuple[str, str, float]]]
-    judged_dimensions: list[str]
-    confirmed_users: int
+    judged_dimensions: set[str]
+    has_confirmed_users: bool
     days_out_of_control: tuple[int, int]
     covered_members: dict[str, tuple[int, int]]
     detectable: dict[tuple[str, str], float]
 
-    def finds(self, dimension: str, member: str, variant: str = BY_DIMENSION) -> bool:
-        """Return whether the member's rate is found to be higher than that of the rest."""
-        return any(
-            (dimension, member) == finding[:2] and finding[2] > 0
-            for finding in self.differs[variant]
-        )
+    @property
+    def dimensions(self) -> set[str]:
+        """The dimensions that are found to differ, or of which a member is."""
+        return {dimension for dimension, _, _ in self.differs[BY_DIMENSION]}
+
+    def finds(self, planted: tuple[str, str], variant: str = BY_DIMENSION) -> bool:
+        """Return whether a member's rate is found to be higher than that of the rest."""
+        return any(row[:2] == planted and row[2] > 0 for row in self.differs[variant])
 
 
 def seed_of(seed: int, purpose: str, run: int) -> int:
@@ -503,124 +402,52 @@ def seed_of(seed: int, purpose: str, run: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def measure(bench: Bench, data_set: DataSet) -> Outcome:
-    """Run the models on a data set and read off what they claim."""
-    scenario = SCENARIOS[data_set.scenario]
-    bench.load(data_set.build())
-    differs = {BY_DIMENSION: _verdicts(bench)}
-    judged = bench.rows(
-        "select dimension from {violation_associations} where verdict <> 'too_few'"
-        " union all select 'trend' from {violation_trend} where verdict <> 'too_few'"
-    )
-    [confirmed] = bench.rows("select count(*) from {dim_users} where risk_evidence = 'confirmed'")
-    [days] = bench.rows(
-        "select count(*) filter (where is_out_of_control), count(is_out_of_control)"
-        " from {violation_control_chart}"
-    )
-    [(detectable_change,)] = bench.rows("select detectable_change from {violation_trend}")
-    tests = bench.rows(
-        "select dimension, member, events, violation_rate_low, violation_rate_high,"
-        " detectable_difference from {violation_tests} order by all"
-    )
-    covered: dict[str, list[bool]] = {}
-    for dimension, _, events, low, high, _ in tests if scenario.true_rate else ():
-        if events * scenario.true_rate >= 5:
-            covered.setdefault(dimension, []).append(low <= scenario.true_rate <= high)
-    if scenario.compares_design_effects:
-        for variant, query in VARIANTS.items():
-            bench.override(DESIGN_EFFECTS, query)
-            differs[variant] = _verdicts(bench)
-    return Outcome(
-        differs=differs,
-        judged_dimensions=[dimension for (dimension,) in judged],
-        confirmed_users=confirmed[0],
-        days_out_of_control=days,
-        covered_members={name: (sum(hits), len(hits)) for name, hits in covered.items()},
-        detectable={**{test[:2]: test[5] for test in tests}, TREND: detectable_change},
-    )
-
-
-def _verdicts(bench: Bench) -> list[tuple[str, str, float]]:
-    return bench.rows(
-        "select dimension, '', 0.0 from {violation_associations} where verdict = 'differs'"
-        " union all"
-        " select dimension, member, rate_difference from {violation_tests}"
-        " where verdict = 'differs'"
-        " union all"
-        " select 'trend', '', change_per_week from {violation_trend} where verdict = 'differs'"
-        " order by all"
-    )
-
-
-# --- the workers ---------------------------------------------------------------------------------
-
-
 def _start_worker(project: CompiledProject) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
     global _bench
     _bench = Bench(project)
 
 
-def _work(data_set: DataSet) -> Outcome:
-    return measure(_bench, data_set)
-
-
-# --- the statistics of many runs -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of cases with its interval, and the range that it is required to lie in."""
-
-    scenario: str
-    statistic: str
-    hits: int
-    cases: int
-    share: float
-    low: float
-    high: float
-    least: float | None
-    most: float | None
-
-    @property
-    def requirement(self) -> str:
-        """The range in words; empty if there is none."""
-        match self.least, self.most:
-            case None, None:
-                return ""
-            case None, most:
-                return f"at most {most:.0%}"
-            case least, None:
-                return f"at least {least:.0%}"
-            case least, most:
-                return f"{least:.0%} to {most:.0%}"
-
-    @property
-    def is_met(self) -> str:
-        """Return `yes`, `no`, or `open` if the share misses the range but its interval does not."""
-        least, most = self.least or 0.0, 1.0 if self.most is None else self.most
-        if not self.requirement:
-            return ""
-        if least <= self.share <= most:
-            return "yes"
-        return "open" if self.low <= most and self.high >= least else "no"
+def measure(data_set: DataSet) -> Outcome:
+    """Run the models on a data set and read off what they claim."""
+    bench, scenario = _bench, SCENARIOS[data_set.scenario]
+    bench.load(data_set.build())
+    findings = bench.rows(FINDINGS)
+    [(has_confirmed_users, *days)] = bench.rows(
+        "select exists (from {dim_users} where risk_evidence = 'confirmed'),"
+        " count_if(is_out_of_control), count(is_out_of_control) from {violation_control_chart}"
+    )
+    rate = f"{scenario.true_rate or 'null'}::double"
+    covered = bench.rows(
+        f"select dimension, count_if({rate} between violation_rate_low and violation_rate_high),"
+        f" count(*) from {{violation_tests}} where events * {rate} >= 5 group by dimension"
+    )
+    by_variant = {BY_DIMENSION: findings}
+    for variant, query in VARIANTS.items() if scenario.compares_design_effects else ():
+        bench.override("int_design_effects", query)
+        by_variant[variant] = bench.rows(FINDINGS)
+    judged = {row[0] for row in findings if not row[1] and row[3] != "too_few"}
+    return Outcome(
+        {name: [row[:3] for row in by_variant[name] if row[3] == "differs"] for name in by_variant},
+        judged,
+        has_confirmed_users,
+        tuple(days),
+        {dimension: tuple(counts) for dimension, *counts in covered},
+        {row[:2]: row[4] for row in findings},
+    )
 
 
 def share_of(
-    scenario: str,
-    statistic: str,
-    counts: Iterable[tuple[int, int]],
-    least: float | None = None,
-    most: float | None = None,
-) -> Share | None:
-    """Return the share of hits among cases over runs, each given as hits and cases.
+    counts: Iterable[bool | tuple[int, int]], least: float | None = None, most: float | None = None
+) -> dict | None:
+    """Return the share of hits among cases, counted over runs that are a hit or have some of each.
 
-    The interval is that of Wilson; several cases of one run count as far as they vary
-    independently of each other (by the variance between runs over the binomial one). None if
-    there are no cases.
+    None if there are no cases. The interval is that of Wilson; cases of one run count as far as
+    they vary independently (by the variance between runs over the binomial one). The range
+    `is_met`: `yes`, `no`, or `open` if the share misses the range but its interval does not.
     """
-    runs = [(int(hits), cases) for hits, cases in counts]
-    hits, cases = (sum(column) for column in zip(*runs, strict=True))
+    runs = [count if isinstance(count, tuple) else (int(count), 1) for count in counts]
+    hits, cases = map(sum, zip(*runs, strict=True))
     if cases == 0:
         return None
     share = hits / cases
@@ -630,179 +457,128 @@ def share_of(
     low, high = proportion_confint(share * independent, independent, 1 - LEVEL, method="wilson")
     # Rounding can put a share of 0 or 1 outside.
     low, high = min(float(low), share), max(float(high), share)
-    return Share(scenario, statistic, hits, cases, share, low, high, least, most)
+    floor, ceiling = least or 0.0, 1.0 if most is None else most
+    if floor <= share <= ceiling:
+        is_met = "yes"
+    else:
+        is_met = "open" if low <= ceiling and high >= floor else "no"
+    if least and most:
+        requirement = f"{least:.0%} to {most:.0%}"
+    elif least or most:
+        requirement = f"at least {least:.0%}" if least else f"at most {most:.0%}"
+    else:
+        requirement = is_met = ""
+    found = {"hits": hits, "cases": cases, "share": share, "low": low, "high": high}
+    limits = {"least": least, "most": most, "requirement": requirement, "is_met": is_met}
+    return found | limits
 
 
-# A statistic: what it is called, its hits and cases in each run, the least and the most it may be.
-Statistic = tuple[str, Iterable[tuple[int, int]], float | None, float | None]
-
-
-def shares_of_scenario(name: str, outcomes: Sequence[Outcome]) -> list[Share]:
-    """Return what is to be reported of a scenario."""
+def statistics_of(name: str, outcomes: Sequence[Outcome]) -> Iterator[tuple]:
+    """Yield what a statistic is called and the arguments of `share_of`."""
     scenario = SCENARIOS[name]
     if scenario.planted:
-        statistics = _statistics_of_planted(scenario, outcomes)
-    elif name == "realistic":
-        statistics = _statistics_of_realistic(scenario, outcomes)
-    elif scenario.day_effects:
-        # A memory of days is not allowed for.
+        what = " ".join(("runs that find", *scenario.planted)).rstrip()
+        for variant in outcomes[0].differs:
+            found = (one.finds(scenario.planted, variant) for one in outcomes)
+            label = what + f", {variant}" * scenario.compares_design_effects
+            yield label, found, POWER if variant == BY_DIMENSION else None
+        return
+    if name == "realistic":
+        for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
+            yield f"runs that find {' '.join(planted)}", (one.finds(planted) for one in outcomes)
+        truth = expected_differences(scenario.effects)
+        wrong = (
+            any(truth.get(row[:2], 0.0) * row[2] < 0 for row in one.differs[BY_DIMENSION])
+            for one in outcomes
+        )
+        yield "runs with any verdict differs of the wrong sign", wrong
+        affected = {dimension for dimension, _ in truth}
+        elsewhere = (bool(one.dimensions - affected) for one in outcomes)
+        yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
+        return
+    if scenario.day_effects:
+        # Days do differ, but nothing else does, and no trend is there. Memory is not allowed for.
         most = None if name == "null-days-remember" else 0.06
-        statistics = _statistics_of_moving_days(outcomes, most)
+        yield "runs with a trend", ("trend" in one.dimensions for one in outcomes), None, most
+        others = (bool(one.dimensions - {"event_date", "trend"}) for one in outcomes)
+        yield "runs with any verdict differs but of days and the trend", others, None, 0.06
+        yield "runs in which days differ", ("event_date" in one.dimensions for one in outcomes)
     else:
-        statistics = _statistics_of_null(scenario, outcomes)
-    shares = (share_of(name, *statistic) for statistic in statistics)
-    return [share for share in shares if share is not None]
-
-
-def _once(hits: Iterable[object]) -> Iterable[tuple[int, int]]:
-    """Return hits and cases where each run is one case."""
-    return ((bool(hit), 1) for hit in hits)
-
-
-def _statistics_of_null(scenario: Scenario, outcomes: Sequence[Outcome]) -> Iterable[Statistic]:
-    claims = _once(outcome.differs[BY_DIMENSION] for outcome in outcomes)
-    yield "runs with any verdict differs", claims, None, 0.06
-    if scenario.compares_design_effects:
-        for variant in VARIANTS:
-            claims = _once(outcome.differs[variant] for outcome in outcomes)
-            yield f"the same with {variant}", claims, None, None
+        yield (
+            "runs with any verdict differs",
+            (bool(one.dimensions) for one in outcomes),
+            None,
+            0.06,
+        )
+    for variant in VARIANTS if scenario.compares_design_effects else ():
+        yield f"the same with {variant}", (bool(one.differs[variant]) for one in outcomes)
     if scenario.true_rate:
-        confirmed = _once(outcome.confirmed_users for outcome in outcomes)
+        confirmed = (one.has_confirmed_users for one in outcomes)
         yield "runs with any user confirmed", confirmed, None, 0.06
         covered = (
-            tuple(map(sum, zip((0, 0), *outcome.covered_members.values(), strict=True)))
-            for outcome in outcomes
+            tuple(map(sum, zip((0, 0), *one.covered_members.values(), strict=True)))
+            for one in outcomes
         )
         yield "members whose interval covers the true rate", covered, 0.94, 0.96
-    yield _days_out_of_control(outcomes)
-
-
-def _days_out_of_control(outcomes: Sequence[Outcome]) -> Statistic:
-    days = (outcome.days_out_of_control for outcome in outcomes)
-    return "days outside the control limits", days, None, None
-
-
-def _statistics_of_moving_days(
-    outcomes: Sequence[Outcome], most_trends: float | None
-) -> Iterable[Statistic]:
-    """Yield the statistics where days do differ, but nothing else does, and no trend is there."""
-    found = [{finding[0] for finding in outcome.differs[BY_DIMENSION]} for outcome in outcomes]
-    yield "runs with a trend", _once("trend" in names for names in found), None, most_trends
-    others = _once(names - {"event_date", "trend"} for names in found)
-    yield "runs with any verdict differs but of days and the trend", others, None, 0.06
-    yield "runs in which days differ", _once("event_date" in names for names in found), None, None
-    yield _days_out_of_control(outcomes)
-
-
-def _statistics_of_planted(scenario: Scenario, outcomes: Sequence[Outcome]) -> Iterable[Statistic]:
-    dimension, member = scenario.planted
-    for variant in outcomes[0].differs:
-        name = f"runs that find {dimension} {member}".rstrip()
-        found = _once(outcome.finds(dimension, member, variant) for outcome in outcomes)
-        least = POWER if variant == BY_DIMENSION else None
-        yield name + f", {variant}" * scenario.compares_design_effects, found, least, None
-
-
-def _statistics_of_realistic(
-    scenario: Scenario, outcomes: Sequence[Outcome]
-) -> Iterable[Statistic]:
-    for planted in (("region", "AFRICA"), ("region", "ASIA"), ("data_shared", "full")):
-        found = _once(outcome.finds(*planted) for outcome in outcomes)
-        yield f"runs that find {' '.join(planted)}", found, None, None
-    truth = expected_differences(scenario.effects)
-    affected = {dimension for dimension, _ in truth}
-    wrong = _once(
-        any(truth.get(tuple(member), 0.0) * difference < 0 for *member, difference in claims)
-        for claims in (outcome.differs[BY_DIMENSION] for outcome in outcomes)
-    )
-    yield "runs with any verdict differs of the wrong sign", wrong, None, None
-    elsewhere = _once(
-        any(claim[0] not in affected for claim in outcome.differs[BY_DIMENSION])
-        for outcome in outcomes
-    )
-    yield "runs with any verdict differs where nothing has an effect", elsewhere, None, 0.06
+    yield "days outside the control limits", (one.days_out_of_control for one in outcomes)
 
 
 def dimensions_of_scenario(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """Return for each dimension the numbers of runs that judge it and that find that it differs.
+    """Return for each dimension how many runs judge it and find that it differs.
 
     And of its members' intervals, how many there are and how many `covered` the true rate.
     """
-    judged = Counter(name for outcome in outcomes for name in outcome.judged_dimensions)
-    differs = Counter(
-        name
-        for outcome in outcomes
-        for name in {dimension for dimension, _, _ in outcome.differs[BY_DIMENSION]}
-    )
-    names = dict.fromkeys(dimension for outcome in outcomes for dimension, _ in outcome.detectable)
-    return [
-        {
-            "dimension": name,
-            "runs": len(outcomes),
-            "judged": judged[name],
-            "differs": differs[name],
-            "covered": sum(outcome.covered_members.get(name, (0, 0))[0] for outcome in outcomes),
-            "members": sum(outcome.covered_members.get(name, (0, 0))[1] for outcome in outcomes),
-        }
-        for name in names
-    ]
+    rows = []
+    for name in dict.fromkeys(name for one in outcomes for name, _ in one.detectable):
+        intervals = [one.covered_members.get(name, (0, 0)) for one in outcomes]
+        covered, members = map(sum, zip(*intervals, strict=True))
+        judged = sum(name in one.judged_dimensions for one in outcomes)
+        differs = sum(name in one.dimensions for one in outcomes)
+        row = {"dimension": name, "runs": len(outcomes), "judged": judged, "differs": differs}
+        rows.append({**row, "covered": covered, "members": members})
+    return rows
 
 
-# --- running it all ------------------------------------------------------------------------------
-
-
-def calibrate(
-    names: Sequence[str], runs: int, events: int, seed: int, workers: int
-) -> dict[str, object]:
+def calibrate(names: Sequence[str], runs: int, events: int, seed: int, workers: int) -> dict:
     """Return what the scenarios show, ready to be written as JSON.
 
     The result hangs on everything but `workers`. Raises OttError if dbt fails.
     """
-    planted = [name for name in names if SCENARIOS[name].planted]
-    total = BASELINE_RUNS * len(planted) + runs * len(names)
+    baselines = sum(SCENARIOS[name].planted is not None for name in names)
+    total = BASELINE_RUNS * baselines + runs * len(names)
     with (
         tempfile.TemporaryDirectory(prefix="calibrate-") as folder,
         tqdm(total=total, unit=" data sets", disable=None) as bar,
         ExitStack() as stack,
     ):
-        compiled = compile_project(Path(folder))
-        spawn = get_context("spawn")
-        pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(compiled,))
+        initial = (compile_project(Path(folder)),)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, initial)
         stack.callback(pool.shutdown, cancel_futures=True)
 
-        def measured(
-            name: str, purpose: str, effects: Effects | None, number: int, change: float = 0.0
-        ) -> Iterator[Outcome]:
-            size = events * SCENARIOS[name].size
+        def measured(purpose: str, number: int, *what: Effects | float | None) -> Iterator[Outcome]:
             seeds = [seed_of(seed, purpose, run) for run in range(number)]
-            for outcome in pool.map(
-                _work, [DataSet(name, own, size, effects, change) for own in seeds]
-            ):
+            size = events * SCENARIOS[name].size
+            for outcome in pool.map(measure, [DataSet(name, own, size, *what) for own in seeds]):
                 bar.update()
                 yield outcome
 
-        effects = {name: SCENARIOS[name].effects for name in names}
-        differences = {}
-        for name in planted:
-            null = effects[name] and with_null_rate(effects[name])
-            differences[name] = median(
-                outcome.detectable[SCENARIOS[name].planted]
-                for outcome in measured(name, f"{name} baseline", null, BASELINE_RUNS)
-            )
-            if null:
-                effects[name] = plant(null, *SCENARIOS[name].planted, differences[name])
-        changes = {name: differences[name] for name in planted if SCENARIOS[name].planted == TREND}
-        outcomes = {
-            name: [*measured(name, name, effects[name], runs, changes.get(name, 0.0))]
-            for name in names
-        }
+        differences, outcomes = {}, {}
+        for name in names:
+            effects, planted, change = SCENARIOS[name].effects, SCENARIOS[name].planted, 0.0
+            if planted:
+                baseline = measured(f"{name} baseline", BASELINE_RUNS, effects)
+                change = median(outcome.detectable[planted] for outcome in baseline)
+                differences[name] = change
+                effects = effects and plant(effects, *planted, change)
+            outcomes[name] = [*measured(name, runs, effects, change)]
     return {
         "arguments": {"scenarios": list(names), "runs": runs, "events": events, "seed": seed},
         "planted_differences": differences,
         "shares": [
-            {**asdict(share), "requirement": share.requirement, "is_met": share.is_met}
+            {"scenario": name, "statistic": statistic, **share}
             for name in names
-            for share in shares_of_scenario(name, outcomes[name])
+            for statistic, *counted in statistics_of(name, outcomes[name])
+            if (share := share_of(*counted))
         ],
         "dimensions": {name: dimensions_of_scenario(outcomes[name]) for name in names},
     }
@@ -815,39 +591,19 @@ def as_markdown(result: dict) -> str:
         + (" a week)" if SCENARIOS[name].planted == TREND else ")")
         for name, difference in result["planted_differences"].items()
     }
-    shares = [
-        [
-            share["scenario"],
-            share["statistic"] + planted.get(share["scenario"], ""),
-            f"{share['share']:.2%}",
-            f"{share['low']:.2%} to {share['high']:.2%}",
-            f"{share['cases']:,}",
-            share["requirement"],
-            share["is_met"],
-        ]
-        for share in result["shares"]
-    ]
-    dimensions = [
-        [
-            name,
-            row["dimension"],
-            f"{row['judged'] / row['runs']:.1%}",
-            f"{row['differs'] / row['runs']:.1%}",
-            f"{row['covered'] / row['members']:.1%}" if row["members"] else "",
-        ]
-        for name, rows in result["dimensions"].items()
-        for row in rows
-    ]
-    return "\n".join(
-        [
-            *_table(
-                ("Scenario", "What", "Share", "95 % interval", "Of", "Required", "Met"), shares
-            ),
-            "",
-            *_table(("Scenario", "Dimension", "Judged", "Differs", "Covered"), dimensions),
-        ]
+    row_of_share = (
+        "| {scenario} | {statistic}{planted} | {share:.2%} | {low:.2%} to {high:.2%} | {cases:,} "
+        "| {requirement} | {is_met} |"
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+    header = "| Scenario | What | Share | 95 % interval | Of | Required | Met |"
+    lines = [header, "|" + " --- |" * 7]
+    for share in result["shares"]:
+        lines.append(row_of_share.format(**share, planted=planted.get(share["scenario"], "")))
+    lines += ["", "| Scenario | Dimension | Judged | Differs | Covered |", "|" + " --- |" * 5]
+    for name, rows in result["dimensions"].items():
+        for row in rows:
+            judged, differs = row["judged"] / row["runs"], row["differs"] / row["runs"]
+            covered = f"{row['covered'] / row['members']:.1%}" if row["members"] else ""
+            figures = f"{judged:.1%} | {differs:.1%} | {covered}"
+            lines.append(f"| {name} | {row['dimension']} | {figures} |")
+    return "\n".join(lines)

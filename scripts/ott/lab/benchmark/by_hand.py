@@ -8,8 +8,7 @@ import duckdb
 
 from ott.registry import DIMENSIONS, SEEDS, variables
 
-SCRIPT = Path(__file__).with_name("by_hand.sql")
-OF_A_DIMENSION = Path(__file__).with_name("by_hand_dimension.sql")
+HERE = Path(__file__).parent
 
 
 def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
@@ -19,22 +18,19 @@ def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
     """
     # As the project's profile has it; DuckDB's default format takes longer to write.
     config = {"storage_compatibility_version": "v1.4.0"}
-    if memory_limit:
-        config["memory_limit"] = memory_limit
+    config |= {"memory_limit": memory_limit} if memory_limit else {}
     with duckdb.connect(folder / "by_hand.duckdb", config=config) as connection:
         chosen = {name: value for name, value in variables().items() if value != {}}
         for name, value in {**chosen, "events": events, "seeds": str(SEEDS)}.items():
             connection.execute(f"set variable {name} = {_literal(value)}")
-        connection.execute(SCRIPT.read_text(encoding="utf-8"))
-        of_a_dimension = OF_A_DIMENSION.read_text(encoding="utf-8")
+        connection.execute((HERE / "by_hand.sql").read_text(encoding="utf-8"))
+        of_a_dimension = (HERE / "by_hand_dimension.sql").read_text(encoding="utf-8")
         for dimension, columns in DIMENSIONS.items():
             counted = "places" if {*columns} <= {"region", "regulation"} else "events"
+            member = " || ' / ' || ".join(columns)
+            counted = f"counted_{counted}"
             connection.execute(
-                of_a_dimension.format(
-                    dimension=dimension,
-                    member=" || ' / ' || ".join(columns),
-                    counted=f"counted_{counted}",
-                )
+                of_a_dimension.format(dimension=dimension, member=member, counted=counted)
             )
 
 

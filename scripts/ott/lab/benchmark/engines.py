@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ott import PROJECT
+from ott.lab import DBT, environment_without_settings
 from ott.lab.benchmark.inputs import Input
 from ott.lab.benchmark.measure import Measured, measure
 
-DBT = Path(sys.executable).with_name("dbt.exe" if os.name == "nt" else "dbt")
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 # The engines as the command line names them.
@@ -37,25 +37,18 @@ STEPS = {
     "dbt-no-tests": ENGINES["dbt-no-tests"],
     "dbt-no-tests-unchanged": "(b) again, nothing changed",
     "dbt-no-tests-one-day": "(b) again, one day more",
-    "sql": ENGINES["sql"],
-    "pandas": ENGINES["pandas"],
-    "polars": ENGINES["polars"],
-    "spark": ENGINES["spark"],
+    **{engine: ENGINES[engine] for engine in ("sql", "pandas", "polars", "spark")},
 }
 START_UP = ("parse-anew", "parse")
-# The caller's choice, which Spark needs for many events.
-SPARK_MEMORY = "OTT_SPARK_MEMORY"
-PUBLISHING_HOOK = "on-run-end-0"
 
 
 def steps_of(engines: Sequence[str]) -> list[str]:
     """Return the steps that engines take on every input; start-up apart."""
-    steps = {step for step in STEPS if step in engines}
+    steps = {*engines}
     if "increment" in engines:
-        if not steps & {"dbt", "dbt-no-tests"}:
-            steps.add("dbt-no-tests")
-        for build in steps & {"dbt", "dbt-no-tests"}:
-            steps |= {f"{build}-unchanged", f"{build}-one-day"}
+        builds = steps & {"dbt", "dbt-no-tests"} or {"dbt-no-tests"}
+        for build in builds:
+            steps |= {build, f"{build}-unchanged", f"{build}-one-day"}
     return [step for step in STEPS if step in steps]
 
 
@@ -95,14 +88,15 @@ class Bench:
             _link(events.next_day(is_sample), own / "events")
         elif not step.endswith("-unchanged"):
             self._feed(own, events, is_sample)
-            for left in _outputs(own):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-        if build == "dbt":
-            return self._dbt(step, own, "build")
-        if build == "dbt-no-tests":
-            return self._dbt(step, own, "build", *WITHOUT_TESTS)
-        if build == "spark":
-            return self._dbt(step, own, "build", "--target", "spark", *WITHOUT_TESTS)
+            # All that a build left, but what dbt parsed.
+            for folder in ("release", "temporary", "warehouse", "tables"):
+                shutil.rmtree(own / folder, ignore_errors=True)
+            for file in own.glob("*.duckdb*"):
+                file.unlink()
+        options = {"dbt": (), "dbt-no-tests": WITHOUT_TESTS}
+        options["spark"] = ("--target", "spark", *WITHOUT_TESTS)
+        if build in options:
+            return self._dbt(step, own, "build", *options[build])
         return self._script(step, own)
 
     def _feed(self, own: Path, events: Input, is_sample: bool) -> None:
@@ -113,11 +107,8 @@ class Bench:
             _link(file, own / "events")
 
     def _script(self, step: str, own: Path) -> Result:
-        output = own / "tables"
-        command = [
-            *(sys.executable, "-m", "ott.lab.benchmark"),
-            *(step, str(own / "events" / "*.parquet"), str(output)),
-        ]
+        command = [sys.executable, "-m", "ott.lab.benchmark", step]
+        command += [str(own / "events" / "*.parquet"), str(own / "tables")]
         if step == "sql" and self.memory_limit:
             command += ["--memory-limit", self.memory_limit]
         environment = {**_environment(), "PYTHONPATH": str(PROJECT / "scripts")}
@@ -130,10 +121,9 @@ class Bench:
         if not self.publishes_row_level:
             chosen["publish_row_level_marts"] = False
         dbt = [str(self.spark_dbt if step == "spark" else DBT), "--no-use-colors"]
-        settings = [
-            *("--vars", json.dumps(chosen)),
-            *("--target-path", str(own / "target"), "--log-path", str(own / "logs")),
-        ]
+        target, logs = own / "target", own / "logs"
+        settings = ["--vars", json.dumps(chosen), "--target-path", str(target)]
+        settings += ["--log-path", str(logs)]
         whole = [*dbt, command, *options, *settings]
         environment = {
             **_environment(),
@@ -144,29 +134,21 @@ class Bench:
         }
         if self.memory_limit:
             environment["OTT_MEMORY_LIMIT"] = self.memory_limit
-        results = own / "target" / "run_results.json"
+        results, log = target / "run_results.json", own / f"{step}.log"
         results.unlink(missing_ok=True)
-        log = own / f"{step}.log"
-        if command != "parse" and not (own / "target" / "partial_parse.msgpack").exists():
+        if command != "parse" and not (target / "partial_parse.msgpack").exists():
             # Every build finds the project parsed; what parsing costs is a step of its own.
-            target = ("--target", "spark") if step == "spark" else ()
-            measure([*dbt, "parse", *target, *settings], PROJECT, environment, log)
+            for_spark = ("--target", "spark") if step == "spark" else ()
+            measure([*dbt, "parse", *for_spark, *settings], PROJECT, environment, log)
         measured = measure(whole, PROJECT, environment, log)
-        details: dict[str, object] = {}
-        if results.exists():
-            details = _details(results)
+        details = _details(results) if results.exists() else {}
         if measured.exit_code == 0 and step.startswith("dbt"):
             details["is_published"] = (own / "release" / "current").exists()
         return Result(whole, measured, details, _problem(measured, log))
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without the settings of the caller's own database."""
-    return {
-        name: text
-        for name, text in os.environ.items()
-        if name == SPARK_MEMORY or not name.startswith("OTT_")
-    }
+    return environment_without_settings("OTT_SPARK_MEMORY")  # which Spark needs for many events
 
 
 def _link(file: Path, folder: Path) -> None:
@@ -175,14 +157,6 @@ def _link(file: Path, folder: Path) -> None:
         os.link(file, folder / file.name)
     except OSError:
         shutil.copy2(file, folder)
-
-
-def _outputs(own: Path) -> Iterator[Path]:
-    """Yield what a build left, but what dbt parsed."""
-    for name in ("release", "temporary", "warehouse", "tables"):
-        if (own / name).exists():
-            yield own / name
-    yield from own.glob("*.duckdb*")
 
 
 def _problem(measured: Measured, log: Path) -> str | None:
@@ -195,20 +169,18 @@ def _problem(measured: Measured, log: Path) -> str | None:
 def _details(results: Path) -> dict[str, object]:
     """Return the times in seconds that dbt took for nodes, tests and publishing."""
     rows = json.loads(results.read_text(encoding="utf-8"))["results"]
-    nodes = [row for row in rows if not row["unique_id"].startswith("operation.")]
     seconds = {row["unique_id"]: row["execution_time"] for row in rows}
 
     def sum_of(*kinds: str) -> float:
         return sum(time for name, time in seconds.items() if name.split(".")[0] in kinds)
 
+    hooks = [name for name in seconds if name.startswith("operation.")]
     slowest = sorted(seconds, key=seconds.get, reverse=True)[:8]
     return {
-        "nodes": len(nodes),
-        "node_seconds": sum(row["execution_time"] for row in nodes),
+        "nodes": len(seconds) - len(hooks),
+        "node_seconds": sum(seconds.values()) - sum_of("operation"),
         "model_seconds": sum_of("model", "seed"),
         "test_seconds": sum_of("test", "unit_test"),
-        "publishing_seconds": sum(
-            time for name, time in seconds.items() if name.endswith(PUBLISHING_HOOK)
-        ),
+        "publishing_seconds": sum(seconds[name] for name in hooks if name.endswith("on-run-end-0")),
         "slowest": {name: seconds[name] for name in slowest},
     }

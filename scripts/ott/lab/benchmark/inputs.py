@@ -13,33 +13,27 @@ from pathlib import Path
 
 import duckdb
 
-from ott import PROJECT
+from ott import PROJECT, OttError
 from ott.lab.benchmark.rules import limits
 
-GENERATOR = PROJECT / "scripts" / "ott"
 SAMPLE_EVENTS = 1000
 
 # Every thousandth event is spoilt, in one of these ways in turn. A copy is one row more.
 SPOIL = """
 with numbered as (
-    select
-        *,
-        case when event_id % 1000 = 500 then event_id // 1000 % 16 end as defect
-    from source
+    select *, case when event_id % 1000 = 500 then event_id // 1000 % 16 end as defect from source
 ),
 
 doubled as (
-    select *, 0 as copy from numbered
-    union all
-    select *, 1 as copy from numbered where defect in (14, 15)
+    select *, unnest(range(if(defect in (14, 15), 2, 1))) as copy from numbered
 )
 
 select
     case when defect = 0 then null else event_id end as event_id,
-    case
-        when defect = 1 then null
-        when defect = 2 then timestamp '1999-12-31 23:59:59'
-        when defect = 3 then timestamp '2030-01-01 00:00:00'
+    case defect
+        when 1 then null
+        when 2 then timestamp '1999-12-31 23:59:59'
+        when 3 then timestamp '2030-01-01 00:00:00'
         else timestamp
     end as timestamp,
     case when defect = 4 then null else user_id end as user_id,
@@ -53,17 +47,12 @@ select
     case when defect = 7 then '' else event_type end as event_type,
     case
         when defect = 13 then 'ok'
-        when defect = 15 and copy = 1 and status = 'violation' then 'warning'
-        when defect = 15 and copy = 1 then 'violation'
+        when defect = 15 and copy = 1 then if(status = 'violation', 'warning', 'violation')
         else status
     end as status,
     case when defect = 8 then 130 else user_age end as user_age,
-    case
-        when defect = 9 then 'nan'::double
-        when defect = 10 then -0.5
-        when defect = 13 then 50000.0
-        else session_duration_minutes
-    end as session_duration_minutes,
+    case defect when 9 then 'nan'::double when 10 then -0.5 when 13 then 50000.0
+        else session_duration_minutes end as session_duration_minutes,
     case when defect = 11 then 0 else concurrent_streams end as concurrent_streams,
     case when defect = 8 then null else data_shared end as data_shared
 from doubled
@@ -86,20 +75,20 @@ class Input:
     users: int
     bytes: int
 
-    def days(self, is_sample: bool = False) -> list[Path]:
+    def days(self, is_sample: bool = False, prefix: str = "day") -> list[Path]:
         """Return the files of the days, in order."""
-        return sorted((self.folder / ("sample" if is_sample else "events")).glob("day-*.parquet"))
+        folder = self.folder / ("sample" if is_sample else "events")
+        return sorted(folder.glob(f"{prefix}-*.parquet"))
 
     def next_day(self, is_sample: bool = False) -> Path:
         """Return the file of the day after these."""
-        (file,) = (self.folder / ("sample" if is_sample else "events")).glob("next-*.parquet")
-        return file
+        return self.days(is_sample, "next")[0]
 
 
 def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str], None]) -> Input:
     """Return about `events` events on `days` days and the day after; from the last time if there.
 
-    `folder` keeps the inputs of all arguments. Raises RuntimeError if the generator fails, OSError
+    `folder` keeps the inputs of all arguments. Raises OttError if the generator fails, OSError
     if the folder cannot be written.
     """
     arguments = {"events": events, "seed": seed, "days": days}
@@ -110,9 +99,8 @@ def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str]
         shutil.rmtree(own, ignore_errors=True)
         own.mkdir(parents=True)
         _generate(own, events, seed, days)
-        counted = _count(own)
         # Last of all: an input without it is incomplete.
-        described.write_text(json.dumps(counted, indent=2) + "\n", encoding="utf-8")
+        described.write_text(json.dumps(_count(own), indent=2) + "\n", encoding="utf-8")
     return Input(own, events, **json.loads(described.read_text(encoding="utf-8")))
 
 
@@ -121,53 +109,37 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     latest = limits()["timestamp"][1]
     # So many that the days without the last hold the events asked for.
     total = -(-events * (days + 1) // days)
-    result = subprocess.run(
-        [
-            sys.executable,
-            GENERATOR,
-            "generate",
-            *("--scenario", "realistic", "--events", str(total), "--seed", str(seed)),
-            *("--days", str(days + 1), "--as-of", str(latest), "--output", whole),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, PROJECT / "scripts" / "ott", "generate", "--scenario", "realistic"]
+    command += ["--events", str(total), "--seed", str(seed), "--days", str(days + 1)]
+    command += ["--as-of", str(latest), "--output", whole]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
-        raise RuntimeError(f"ott generate failed:\n{result.stdout}")
+        raise OttError(f"ott generate failed:\n{result.stdout}")
     first = latest - timedelta(days=days + 1)
     for kind, step in (("events", 1), ("sample", max(1, total // SAMPLE_EVENTS))):
         (folder / kind).mkdir()
         for number in range(days + 1):
             day = first + timedelta(days=number)
             prefix = "next" if number == days else "day"
-            source = f"""
-                select * from read_parquet('{whole}')
-                where timestamp >= timestamp '{day}'
-                    and timestamp < timestamp '{day + timedelta(days=1)}'
-                    and event_id % {step} = 0
-            """
-            write(source, folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet")
+            path = folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet"
+            with duckdb.connect() as connection:
+                connection.execute(f"""
+                    create view source as select * from '{whole}'
+                    where timestamp >= timestamp '{day}' and event_id % {step} = 0
+                        and timestamp < timestamp '{day + timedelta(days=1)}'
+                """)
+                connection.execute(f"copy ({SPOIL}) to '{path}' (format parquet)")
     whole.unlink()
     whole.with_name("whole.truth.json").unlink(missing_ok=True)
 
 
-def write(source: str, path: Path) -> None:
-    """Write the events of a query, spoilt, to a Parquet file."""
-    with duckdb.connect() as connection:
-        connection.execute(f"create view source as {source}")
-        connection.execute(f"copy ({SPOIL}) to '{path}' (format parquet)")
-
-
 def _count(folder: Path) -> dict[str, int]:
-    files = str(folder / "events" / "day-*.parquet")
-    (following,) = (folder / "events").glob("next-*.parquet")
+    days = f"from '{folder}/events/day-*.parquet'"
     with duckdb.connect() as connection:
-        rows, users = connection.execute(
-            "select count(*), count(distinct user_id) from read_parquet(?)", [files]
-        ).fetchone()
-        (next_rows,) = connection.execute(
-            "select count(*) from read_parquet(?)", [str(following)]
-        ).fetchone()
+        [(rows, users)] = connection.sql(
+            f"select count(*), count(distinct user_id) {days}"
+        ).fetchall()
+        following = f"select count(*) from '{folder}/events/next-*.parquet'"
+        [(next_rows,)] = connection.sql(following).fetchall()
     size = sum(file.stat().st_size for file in (folder / "events").glob("day-*.parquet"))
     return {"rows": rows, "next_rows": next_rows, "users": users, "bytes": size}

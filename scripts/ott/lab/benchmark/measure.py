@@ -42,7 +42,7 @@ def measure(
     """
     with log.open("wb") as output:
         started = time.perf_counter()
-        collected = _collected_cpu_seconds()
+        collected = os.times()
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -57,25 +57,18 @@ def measure(
         cpu: dict[int, float] = {}
         peak = 0
         try:
-            while True:
+            while process.poll() is None:
                 peak = max(peak, _look(process.pid, seen, cpu))
-                try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(INTERVAL_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
             seconds = time.perf_counter() - started
         finally:
             _end(process, seen)
     # What was collected is exact, but lacks processes that nobody waited for, such as Spark's.
-    cpu_seconds = max(_collected_cpu_seconds() - collected, sum(cpu.values()))
-    return Measured(seconds, cpu_seconds, peak, process.returncode)
-
-
-def _collected_cpu_seconds() -> float:
-    """Return the CPU time of all ended children, and of theirs that they waited for."""
-    times = os.times()
-    return times.children_user + times.children_system
+    user, system = (
+        now - before for now, before in zip(os.times()[2:4], collected[2:4], strict=True)
+    )
+    return Measured(seconds, max(user + system, sum(cpu.values())), peak, process.returncode)
 
 
 def _look(pid: int, seen: dict[int, psutil.Process], cpu: dict[int, float]) -> int:

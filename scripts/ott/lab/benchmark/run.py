@@ -14,30 +14,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
-from ott import PROJECT, OttError, WrongArgumentsError
+from ott import PROJECT, WrongArgumentsError
 from ott.files import whole_file
 from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
 from ott.lab.benchmark.inputs import Input, prepare
 from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
 
-DEFAULT_OUTPUT = PROJECT / "target" / "benchmark"
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
-SPARK_VARIABLE = "OTT_BENCHMARK_SPARK_DBT"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: numbers of events, rounds, days of events, and where to write.
-
-    `memory_limit` is DuckDB's, such as 4GB; `spark_dbt` is the dbt of an environment with Spark.
-    """
+    """What to measure, and where to write; as `ott benchmark --help` says."""
 
     sizes: list[int]
     engines: list[str]
@@ -50,17 +46,12 @@ class Options:
     output: Path
 
 
-# --- what it ran on ------------------------------------------------------------------------------
-
-
 def machine() -> dict[str, object]:
     """Return what the times hang on besides the code."""
     versions = {"Python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "cores": len(psutil.Process().cpu_affinity())
         if hasattr(psutil.Process, "cpu_affinity")
@@ -74,11 +65,11 @@ def machine() -> dict[str, object]:
 
 
 def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.machine()
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        if found := re.search(r"^model name\s*: (.*)$", text, re.MULTILINE):
+            return found[1].strip()
+    return platform.machine()
 
 
 def _commit() -> str:
@@ -92,9 +83,6 @@ def _commit() -> str:
         return f"{commit} with changes" if git("status", "--porcelain") else commit
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-# --- running it all ------------------------------------------------------------------------------
 
 
 def say(text: str) -> None:
@@ -113,8 +101,7 @@ def plan(
         if any(step.startswith("dbt") for step in steps):
             for step in START_UP:
                 yield number, SAMPLE, step, inputs[0]
-        for events in (SAMPLE, *(chosen.events for chosen in inputs)):
-            chosen = next((one for one in inputs if one.events == events), inputs[0])
+        for events, chosen in ((SAMPLE, inputs[0]), *((one.events, one) for one in inputs)):
             for step in steps:
                 yield number, events, step, chosen
 
@@ -125,63 +112,45 @@ def run_all(options: Options, result: dict) -> None:
         prepare(options.output / "inputs", events, options.seed, options.days, say)
         for events in options.sizes
     ]
+    counts = ("rows", "next_rows", "users", "bytes")
     result["inputs"] = {
-        str(one.events): {
-            "rows": one.rows,
-            "next_rows": one.next_rows,
-            "users": one.users,
-            "bytes": one.bytes,
-        }
-        for one in inputs
+        str(one.events): {name: getattr(one, name) for name in counts} for one in inputs
     }
-    bench = Bench(
-        options.output / "work",
-        options.memory_limit,
-        not options.no_row_level_release,
-        options.spark_dbt,
-    )
+    with_rows, work = not options.no_row_level_release, options.output / "work"
+    bench = Bench(work, options.memory_limit, with_rows, options.spark_dbt)
     runs = list(plan(inputs, steps_of(options.engines), options.repeat))
     for place, (number, events, step, chosen) in enumerate(runs, start=1):
         size = f"{size_text(events)} events" if events else "next to no events"
         about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
         say(f"{about} ...")
         found = bench.run(step, chosen, is_sample=events == SAMPLE)
+        measured = found.measured
         result["runs"].append(
             {
                 "step": step,
                 "events": events,
                 "round": number,
-                "command": [_shown(word) for word in found.command],
-                "seconds": found.measured.seconds,
-                "cpu_seconds": found.measured.cpu_seconds,
-                "peak_bytes": found.measured.peak_bytes,
+                # Without the folders that this project lies in.
+                "command": [
+                    word.replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
+                    for word in found.command
+                ],
+                "seconds": measured.seconds,
+                "cpu_seconds": measured.cpu_seconds,
+                "peak_bytes": measured.peak_bytes,
                 "memory_limit": options.memory_limit,
                 "details": found.details,
                 "problem": found.problem,
             }
         )
-        outcome = (
-            f"{found.measured.seconds:.1f} s ({found.measured.cpu_seconds:.1f} s of CPU), "
-            f"{found.measured.peak_bytes / 1e9:.2f} GB"
-        )
-        say(f"{about}: {outcome}" + (f"\n{found.problem}" if found.problem else ""))
-        write(options.output, result)
-
-
-def _shown(word: str) -> str:
-    """Return a word of a command without the folders that this project lies in."""
-    return str(word).replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
-
-
-def write(folder: Path, result: dict) -> None:
-    """Write what is known so far as JSON and Markdown; each file is whole at any moment."""
-    result["summary"] = summarize(result)
-    for name, text in (
-        ("benchmark.json", json.dumps(result, indent=2) + "\n"),
-        ("benchmark.md", as_markdown(result)),
-    ):
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        times = f"{measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of CPU)"
+        problem = f"\n{found.problem}" if found.problem else ""
+        say(f"{about}: {times}, {measured.peak_bytes / 1e9:.2f} GB{problem}")
+        result["summary"] = summarize(result)
+        texts = {"json": json.dumps(result, indent=2) + "\n", "md": as_markdown(result)}
+        for suffix, text in texts.items():
+            with whole_file(options.output / f"benchmark.{suffix}") as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def benchmark(options: Options) -> bool:
@@ -193,7 +162,7 @@ def benchmark(options: Options) -> bool:
     if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
         raise WrongArgumentsError(
             "the engine spark needs --spark-dbt, the dbt executable of an environment with "
-            f"dbt-spark (or ${SPARK_VARIABLE}); "
+            "dbt-spark (or $OTT_BENCHMARK_SPARK_DBT); "
             + (f"there is none at {options.spark_dbt}" if options.spark_dbt else "none is given")
         )
     try:
@@ -201,20 +170,10 @@ def benchmark(options: Options) -> bool:
     except OSError as error:
         raise WrongArgumentsError(f"{options.output} cannot be made: {error.strerror}") from None
     started = time.monotonic()
-    arguments = asdict(options)
+    told = ("engines", "repeat", "days", "seed", "memory_limit", "no_row_level_release")
     result = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": {
-            name: arguments[name]
-            for name in (
-                "engines",
-                "repeat",
-                "days",
-                "seed",
-                "memory_limit",
-                "no_row_level_release",
-            )
-        },
+        "arguments": {name: getattr(options, name) for name in told},
         "sizes": options.sizes,
         "steps": STEPS,
         "machine": machine(),
@@ -226,8 +185,6 @@ def benchmark(options: Options) -> bool:
     except KeyboardInterrupt:
         say("kept what was measured" if result["runs"] else "nothing was measured")
         raise
-    except RuntimeError as error:
-        raise OttError(str(error)) from error
     finally:
         # Databases of this size would fill the disk.
         shutil.rmtree(options.output / "work", ignore_errors=True)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from ott.lab import markdown_table
 from ott.lab.benchmark.engines import STEPS
 
 # The input with next to no events, beside the sizes.
 SAMPLE = 0
 GOAL_EVENTS = 10_000_000
-# Of two steps: the share of the first in the second, in what, and the goal at `GOAL_EVENTS`. Times
-# are compared less what a build costs without events, and less publishing, where that is said.
+WORK = ("work", "seconds", "cpu_seconds", "cpu_work")
+WHOLE = ("seconds", "cpu_seconds")
+# Of two steps: the share of the first in the second, in what, and the goal at `GOAL_EVENTS` of the
+# first of these. Work is less what a build costs without events, and less publishing.
 COMPARISONS = (
-    ("(b) to (c)", "dbt-no-tests", "sql", "work", ("at most", 1.3)),
-    ("(d) to (a)", "pandas", "dbt", "whole", ("at least", 3.0)),
-    ("(a) to (d)", "dbt", "pandas", "peak_bytes", ("at most", 0.33)),
-    ("one day more to (a)", "dbt-one-day", "dbt", "work", ("at most", 0.1)),
-    ("one day more to (b)", "dbt-no-tests-one-day", "dbt-no-tests", "work", ("at most", 0.1)),
+    ("(b) to (c)", "dbt-no-tests", "sql", WORK, ("at most", 1.3)),
+    ("(d) to (a)", "pandas", "dbt", WHOLE, ("at least", 3.0)),
+    ("(a) to (d)", "dbt", "pandas", ("peak_bytes",), ("at most", 0.33)),
+    ("one day more to (a)", "dbt-one-day", "dbt", WORK, ("at most", 0.1)),
+    ("one day more to (b)", "dbt-no-tests-one-day", "dbt-no-tests", WORK, ("at most", 0.1)),
 )
-MEASURES = {"seconds": "wall time", "cpu_seconds": "CPU time", "peak_bytes": "memory"}
+# In the order in which they are shown.
+MEASURES = {
+    "seconds": "wall time",
+    "work": "wall time less fixed costs",
+    "cpu_seconds": "CPU time",
+    "cpu_work": "CPU time less fixed costs",
+    "peak_bytes": "memory",
+}
 
 
 def good_runs(result: dict) -> pd.DataFrame:
@@ -44,36 +54,30 @@ def good_runs(result: dict) -> pd.DataFrame:
 def comparisons(result: dict) -> list[dict[str, object]]:
     """Return every ratio of two steps at every size: medians over the rounds.
 
-    Goals are judged on wall time at `GOAL_EVENTS`; that of CPU time stands beside it, as other
-    work on the machine changes it less.
+    CPU time stands beside wall time, as other work on the machine changes it less.
     """
     runs, found = good_runs(result), []
     for events in result["sizes"]:
-        for name, above, below, how, goal in COMPARISONS:
-            measures = {
-                "work": ("seconds", "work", "cpu_seconds", "cpu_work"),
-                "whole": ("seconds", "cpu_seconds"),
-            }.get(how, (how,))
-            for measure in measures:
+        for name, above, below, measures, (direction, limit) in COMPARISONS:
+            for measure in (measure for measure in MEASURES if measure in measures):
                 by_step = runs.loc[runs.index.get_level_values("events") == events, measure]
                 by_step = by_step.unstack("step").reindex(columns=[above, below]).dropna()
                 ratios = by_step[above] / by_step[below].where(by_step[below] > 0)
                 if ratios.isna().all():
                     continue
-                is_judged = events == GOAL_EVENTS and measure == measures[how == "work"]
-                ratio = ratios.median()
-                is_kept = ratio <= goal[1] if goal[0] == "at most" else ratio >= goal[1]
+                is_judged = events == GOAL_EVENTS and measure == measures[0]
+                ratio = float(ratios.median())
+                is_kept = ratio <= limit if direction == "at most" else ratio >= limit
                 found.append(
                     {
                         "comparison": name,
-                        "of": MEASURES.get(measure, "")
-                        or f"{'CPU' if measure == 'cpu_work' else 'wall'} time less fixed costs",
+                        "of": MEASURES[measure],
                         "events": events,
-                        "ratio": float(ratio),
+                        "ratio": ratio,
                         "least": float(ratios.min()),
                         "most": float(ratios.max()),
-                        "goal": f"{goal[0]} {goal[1]:.2g}" if is_judged else None,
-                        "is_kept": bool(is_kept) if is_judged else None,
+                        "goal": f"{direction} {limit:.2g}" if is_judged else None,
+                        "is_kept": is_kept if is_judged else None,
                     }
                 )
     return found
@@ -89,10 +93,8 @@ def start_up(result: dict) -> dict[str, float]:
     }
     for step in ("dbt", "dbt-no-tests"):
         if {step, "parse"} <= figures.keys() and medians.at[step, "nodes"] > 0:
-            figures[f"{step} nodes"] = float(medians.at[step, "nodes"])
-            figures[f"{step} per node"] = (figures[step] - figures["parse"]) / figures[
-                f"{step} nodes"
-            ]
+            nodes = figures[f"{step} nodes"] = float(medians.at[step, "nodes"])
+            figures[f"{step} per node"] = (figures[step] - figures["parse"]) / nodes
     return figures
 
 
@@ -114,12 +116,13 @@ def size_text(events: int) -> str:
 
 def as_markdown(result: dict) -> str:
     """Return all tables, and the last words of what failed."""
+    summary = result["summary"]
     parts = [_machine(result)]
     parts += [_size_table(events, result) for events in result["sizes"]]
-    if result["summary"]["start_up"]:
-        parts.append(_start_up_table(result["summary"]["start_up"]))
-    if result["summary"]["comparisons"]:
-        parts.append(_ratio_table(result["summary"]["comparisons"]))
+    if summary["start_up"]:
+        parts.append(_start_up_table(summary["start_up"]))
+    if summary["comparisons"]:
+        parts.append(_ratio_table(summary["comparisons"]))
     for run in result["runs"]:
         if run["problem"]:
             where = size_text(run["events"]) if run["events"] else "next to no"
@@ -162,17 +165,11 @@ def _size_table(events: int, result: dict) -> str:
     for step in (step for step in STEPS if step in tried):
         its = runs[(runs.index.get_level_values("events") == events)].query("step == @step")
         published = its["publishing_seconds"].where(its["publishing_seconds"] > 0.05)
-        rows.append(
-            [
-                STEPS[step],
-                _spread(its["seconds"], 1) or "failed",
-                _spread(its["cpu_seconds"], 1),
-                _spread(published, 1),
-                _spread(its["peak_bytes"] / 1e9, 2),
-            ]
-        )
+        seconds = _spread(its["seconds"], 1) or "failed"
+        others = (_spread(its["cpu_seconds"], 1), _spread(published, 1))
+        rows.append([STEPS[step], seconds, *others, _spread(its["peak_bytes"] / 1e9, 2)])
     header = ("What", "Seconds", "CPU seconds", "of them publishing", "Peak memory, GB")
-    return f"{title}\n\n{_table(header, rows)}"
+    return f"{title}\n\n{markdown_table(header, rows)}"
 
 
 def _start_up_table(figures: dict[str, float]) -> str:
@@ -180,11 +177,10 @@ def _start_up_table(figures: dict[str, float]) -> str:
     for step, letter in (("dbt", "a"), ("dbt-no-tests", "b")):
         if f"{step} nodes" in figures:
             nodes, each = figures[f"{step} nodes"], figures[f"{step} per node"]
-            rows.append(
-                [f"({letter}) less parsing, per node", f"{1000 * each:.0f} ms x {nodes:.0f}"]
-            )
+            spent = f"{1000 * each:.0f} ms x {nodes:.0f}"
+            rows.append([f"({letter}) less parsing, per node", spent])
     title = "What it costs whatever the number of events, without publishing:"
-    return f"{title}\n\n{_table(('What', 'Median'), rows)}"
+    return f"{title}\n\n{markdown_table(('What', 'Median'), rows)}"
 
 
 def _ratio_table(comparisons: Sequence[dict]) -> str:
@@ -197,9 +193,4 @@ def _ratio_table(comparisons: Sequence[dict]) -> str:
         size = size_text(row["events"])
         rows.append([row["comparison"], row["of"], size, ratio, row["goal"] or "", judged])
     title = f"Ratios. Goals are set at {size_text(GOAL_EVENTS)} events:"
-    return f"{title}\n\n{_table(('Compared', 'Of', 'Events', 'Ratio', 'Goal', ''), rows)}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{title}\n\n{markdown_table(('Compared', 'Of', 'Events', 'Ratio', 'Goal', ''), rows)}"

@@ -19,15 +19,6 @@ from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE,
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 
 
-# --- events --------------------------------------------------------------------------------------
-
-
-def read(pattern: str) -> pd.DataFrame:
-    """Return the raw events of Parquet files."""
-    table = pq.read_table(files(pattern), columns=list(COLUMNS), read_dictionary=[*KNOWN_MEMBERS])
-    return table.unify_dictionaries().to_pandas(types_mapper=NULLABLE.get, self_destruct=True)
-
-
 def tidy(column: str, text: object) -> str | None:
     """Return text as the members of a column are written; None where nothing is left of it."""
     stripped = text.strip(BLANKS) if isinstance(text, str) else ""
@@ -69,11 +60,9 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
     occurred_at = rows["timestamp"]
     return pd.DataFrame(
         {
-            "event_id": rows["event_id"].astype("int64"),
-            "user_id": rows["user_id"].astype("int64"),
+            **rows[["event_id", "user_id"]].astype("int64"),
             **members,
-            "user_age": rows["user_age"].astype("int64"),
-            "concurrent_streams": rows["concurrent_streams"].astype("int64"),
+            **rows[["user_age", "concurrent_streams"]].astype("int64"),
             "session_duration_minutes": rows["session_duration_minutes"],
             "is_violation": members["status"] == "violation",
             "event_hour": occurred_at.dt.hour,
@@ -81,17 +70,6 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
             "occurred_at": occurred_at,
         }
     )
-
-
-def write_events(events: pd.DataFrame, folder: Path) -> None:
-    """Write the fact."""
-    table = pa.Table.from_pandas(events, preserve_index=False)
-    place = table.schema.get_field_index("event_date")
-    table = table.set_column(place, "event_date", table["event_date"].cast(pa.date32()))
-    pq.write_table(table, folder / "fct_compliance_events.parquet")
-
-
-# --- figures -------------------------------------------------------------------------------------
 
 
 def clustered_variance(sums: pd.DataFrame) -> pd.Series:
@@ -120,14 +98,13 @@ def count_dimension(events: pd.DataFrame, dimension: str) -> pd.DataFrame:
     totals["variance"] = clustered_variance(totals.join(sums))
 
     users = counts.groupby("user_id", sort=False)[["residual", "events"]].sum()
-    overall = pd.DataFrame(
-        {
-            "squared_residuals": [(users["residual"] ** 2).sum()],
-            "events": [users["events"].sum()],
-            "squared_events": [(users["events"] ** 2).sum()],
-        }
-    )
-    totals["dimension_variance"] = clustered_variance(overall)[0]
+    squares = (users**2).sum()
+    overall = {
+        "squared_residuals": [squares["residual"]],
+        "events": [users["events"].sum()],
+        "squared_events": [squares["events"]],
+    }
+    totals["dimension_variance"] = clustered_variance(pd.DataFrame(overall))[0]
     members = totals.reset_index()
     texts = [members.pop(column).astype(str) for column in columns]
     members.insert(0, "member", texts[0].str.cat(texts[1:], sep=" / "))
@@ -152,17 +129,10 @@ def user_totals(events: pd.DataFrame) -> pd.DataFrame:
 
 def session_statistics(minutes: pd.Series) -> pd.DataFrame:
     """Return the row of session_duration_statistics."""
-    described = minutes.describe().rename(
-        {
-            "count": "events",
-            **{name: f"{name}_minutes" for name in ("mean", "min", "max")},
-            "std": "stddev_minutes",
-            "25%": "p25_minutes",
-            "50%": "median_minutes",
-            "75%": "p75_minutes",
-        }
-    )
-    return described.to_frame().T.astype({"events": "int64"})
+    names = {"std": "stddev", "25%": "p25", "50%": "median", "75%": "p75"}
+    described = minutes.describe().rename(lambda name: f"{names.get(name, name)}_minutes")
+    row = described.rename({"count_minutes": "events"}).to_frame().T
+    return row.astype({"events": "int64"})
 
 
 def build(pattern: str, folder: Path) -> None:
@@ -170,7 +140,10 @@ def build(pattern: str, folder: Path) -> None:
 
     Raises FileNotFoundError if there are none.
     """
-    rows = without_copies(read(pattern))
+    table = pq.read_table(files(pattern), columns=list(COLUMNS), read_dictionary=[*KNOWN_MEMBERS])
+    table = table.unify_dictionaries()
+    rows = without_copies(table.to_pandas(types_mapper=NULLABLE.get, self_destruct=True))
+    del table
     members = {column: tidied(rows[column]) for column in KNOWN_MEMBERS}
     is_accepted = is_acceptable(rows, members)
     rejected = rows.loc[~is_accepted, list(COLUMNS)]
@@ -179,7 +152,11 @@ def build(pattern: str, folder: Path) -> None:
         rows[is_accepted], {name: member[is_accepted] for name, member in members.items()}
     )
     del rows, members, is_accepted
-    write_events(events, folder)
+    fact = pa.Table.from_pandas(events, preserve_index=False)
+    dates = fact["event_date"].cast(pa.date32())
+    fact = fact.set_column(fact.schema.get_field_index("event_date"), "event_date", dates)
+    pq.write_table(fact, folder / "fct_compliance_events.parquet")
+    del fact, dates
     for status in known("status"):
         events[f"{status}_events"] = events["status"] == status
     for name, table in (

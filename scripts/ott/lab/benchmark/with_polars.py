@@ -9,8 +9,6 @@ import polars as pl
 from ott.lab.benchmark.rules import files, limits
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
 
-# --- events --------------------------------------------------------------------------------------
-
 
 def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows without exact copies; `is_conflicting` says which share their id."""
@@ -22,16 +20,11 @@ def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([others.with_columns(is_conflicting=pl.lit(False)), versions.lazy()])
 
 
-def tidied(column: str) -> pl.Expr:
-    """Return a column of text as its members are written; null where nothing is left."""
+def member(column: str) -> pl.Expr:
+    """Return a column with the known members only, as they are written; all others are null."""
     text = pl.col(column).str.strip_chars(BLANKS)
     text = text.str.to_uppercase() if column in UPPER_CASE else text.str.to_lowercase()
-    return pl.when(text != "").then(text)
-
-
-def member(column: str) -> pl.Expr:
-    """Return a column with the known members only; all others are null."""
-    return tidied(column).cast(pl.Enum(known(column)), strict=False)
+    return text.cast(pl.Enum(known(column)), strict=False)
 
 
 def is_acceptable() -> pl.Expr:
@@ -52,21 +45,16 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         "event_id",
         "user_id",
         **{column: f"tidy_{column}" for column in KNOWN_MEMBERS},
-        user_age=pl.col("user_age").cast(pl.Int64),
-        concurrent_streams=pl.col("concurrent_streams").cast(pl.Int64),
+        **{name: pl.col(name).cast(pl.Int64) for name in ("user_age", "concurrent_streams")},
         session_duration_minutes="session_duration_minutes",
         is_violation=pl.col("tidy_status") == "violation",
         event_hour=pl.col("timestamp").dt.hour().cast(pl.Int32),
         event_date=pl.col("timestamp").dt.date(),
         occurred_at="timestamp",
     )
+    rejected = checked.filter(~pl.col("is_accepted")).select(COLUMNS)
     # Together, so that the rows are read once.
-    return tuple(
-        pl.collect_all([accepted, checked.filter(~pl.col("is_accepted"))], engine="streaming")
-    )
-
-
-# --- figures -------------------------------------------------------------------------------------
+    return tuple(pl.collect_all([accepted, rejected], engine="streaming"))
 
 
 def clustered_variance(squared_residuals: pl.Expr, events: pl.Expr, squared: pl.Expr) -> pl.Expr:
@@ -144,7 +132,7 @@ def build(pattern: str, folder: Path) -> None:
     events, rejected = split(without_copies(raw))
     for name, table in (
         ("fct_compliance_events", events),
-        ("quarantined_compliance_events", rejected.select(COLUMNS)),
+        ("quarantined_compliance_events", rejected),
         ("user_totals", user_totals(events)),
         ("member_counts", pl.concat([count_dimension(events, name) for name in DIMENSIONS])),
         ("session_duration_statistics", session_statistics(events)),
