@@ -58,11 +58,10 @@ def registry(name: str) -> list[dict[str, object]]:
 
 COLUMNS = tuple(column["name"] for column in registry("event_columns"))
 METRICS = tuple(registry("event_metrics"))
-# The columns of an event of which a seed lists the members; upper case or lower.
+# The columns of an event of which a seed lists the members.
 KNOWN_MEMBERS = [entry["name"] for entry in registry("event_columns") if entry["kind"] == "member"]
-UPPER_CASE = [
-    entry["name"] for entry in registry("event_columns") if entry.get("letters") == "upper"
-]
+# Those that an event can be without.
+OPTIONAL = [entry["name"] for entry in registry("event_columns") if not entry["is_required"]]
 # The columns that make the members of each tested dimension.
 DIMENSIONS = {entry["dimension"]: entry["columns"] for entry in registry("tested_dimensions")}
 

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from ott import OttError, WrongArgumentsError
 from ott.files import whole_file
+from ott.registry import OPTIONAL
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 EARLIEST = datetime(2000, 1, 1)  # the staging layer rejects what is older
@@ -379,10 +380,10 @@ def _bad_values(as_of: datetime) -> dict[str, tuple[str | None, ...]]:
         "session_duration_minutes_negative": ("-0.5", "-45"),
         "session_duration_minutes_too_long": ("44640.5", "1" + "0" * 200),
         "concurrent_streams_not_an_integer": ("2.5", "two"),
-        "concurrent_streams_below_one": ("0", "-3"),
+        "concurrent_streams_negative": ("-1", "-3"),
         "concurrent_streams_too_many": ("101", str(2**63 - 1)),
         "data_shared_unknown": ("some", "all"),
-        **{f"{column}_missing": (None,) for column in SCHEMA.names},
+        **{f"{column}_missing": (None,) for column in SCHEMA.names if column not in OPTIONAL},
     }
 
 
@@ -400,7 +401,7 @@ def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[
     cases: Counter[str] = Counter()
     rejections = Counter({code: 0 for code in (*bad_values, "event_id_conflicting")})
 
-    kinds = cycle((*bad_values, *PAIRS, "several defects", "untidy"))
+    kinds = cycle((*bad_values, *PAIRS, "several defects", "untidy", *OPTIONAL))
     while touched:
         kind = next(kinds)
         if kind in PAIRS and len(touched) == 1:
@@ -416,6 +417,8 @@ def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[
         elif kind == "untidy":
             for name in MEMBERS:
                 columns[name][row] = f" {columns[name][row].swapcase()}\t"
+        elif kind in OPTIONAL:
+            columns[kind][row] = None
         else:
             for code in SEVERAL_DEFECTS if kind == "several defects" else (kind,):
                 column = next(name for name in SCHEMA.names if code.startswith(f"{name}_"))
@@ -425,13 +428,17 @@ def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[
         cases[kind] += 1
 
     copies = cases["exact copy"]
-    quarantined = cases.total() + cases["event_id_conflicting"] - copies - cases["untidy"]
+    incomplete = sum(cases[name] for name in OPTIONAL)
+    quarantined = (
+        cases.total() + cases["event_id_conflicting"] - copies - cases["untidy"] - incomplete
+    )
     return pa.table(columns, schema=TEXT_SCHEMA), {
         "rows": events,
         "accepted": events - quarantined - copies,
         "quarantined": quarantined,
         "exact_copies_dropped": copies,
         "untidy_rows_accepted": cases["untidy"],
+        "incomplete_rows_accepted": incomplete,
         "rejections": dict(rejections),
     }
 

@@ -59,7 +59,7 @@ select
         and user_age between getvariable('minimum_user_age') and getvariable('maximum_user_age')
         -- nan is larger than all numbers
         and session_duration_minutes between 0 and getvariable('maximum_session_duration_minutes')
-        and concurrent_streams between 1 and getvariable('maximum_concurrent_streams')
+        and concurrent_streams between 0 and getvariable('maximum_concurrent_streams')
         and tidy_data_shared in (select data_shared from known('data_sharing_levels'))
     ) is true as is_accepted
 from tidy_events;

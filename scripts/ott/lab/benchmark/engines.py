@@ -14,6 +14,7 @@ from ott import PROJECT
 from ott.lab import DBT, environment_without_settings
 from ott.lab.benchmark.inputs import Input
 from ott.lab.benchmark.measure import Measured, measure
+from ott.registry import COLUMNS
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
@@ -117,7 +118,8 @@ class Bench:
         return Result(command, measured, {}, _problem(measured, log))
 
     def _dbt(self, step: str, own: Path, command: str, *options: str) -> Result:
-        chosen = {"events_source": str(own / "events" / "*.parquet")}
+        # The others do without what is missing.
+        chosen = {"events_source": str(own / "events" / "*.parquet"), "required_columns": COLUMNS}
         if not self.publishes_row_level:
             chosen["publish_row_level_marts"] = False
         dbt = [str(self.spark_dbt if step == "spark" else DBT), "--no-use-colors"]

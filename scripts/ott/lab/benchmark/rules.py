@@ -19,7 +19,7 @@ def limits() -> dict[str, tuple]:
         "user_age": (chosen["minimum_user_age"], chosen["maximum_user_age"]),
         # nan is beyond them, too.
         "session_duration_minutes": (0.0, float(chosen["maximum_session_duration_minutes"])),
-        "concurrent_streams": (1, chosen["maximum_concurrent_streams"]),
+        "concurrent_streams": (0, chosen["maximum_concurrent_streams"]),
     }
 
 

@@ -13,16 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ott.lab.benchmark.rules import files, limits
-from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 # Plain integers cannot be missing.
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 
 
-def tidy(column: str, text: object) -> str | None:
-    """Return text as the members of a column are written; None where nothing is left of it."""
-    stripped = text.strip(BLANKS) if isinstance(text, str) else ""
-    return (stripped.upper() if column in UPPER_CASE else stripped.lower()) or None
+def tidy(text: object) -> str | None:
+    """Return text in small letters without blanks around it; None where nothing is left of it."""
+    return (text.strip(BLANKS).lower() if isinstance(text, str) else "") or None
 
 
 def without_copies(raw: pd.DataFrame) -> pd.DataFrame:
@@ -39,9 +38,9 @@ def without_copies(raw: pd.DataFrame) -> pd.DataFrame:
 def tidied(column: pd.Series) -> pd.Series:
     """Return a column of categories with the known members only; all others are missing."""
     members = known(column.name)
-    place = {member: number for number, member in enumerate(members)}
+    place = {member.lower(): number for number, member in enumerate(members)}
     # The last code stands for what is missing, which has the code -1.
-    codes = [place.get(tidy(column.name, text), -1) for text in column.cat.categories] + [-1]
+    codes = [place.get(tidy(text), -1) for text in column.cat.categories] + [-1]
     return pd.Series(
         pd.Categorical.from_codes(np.array(codes, np.int8)[column.cat.codes], categories=members),
         column.index,

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ott.lab.benchmark.rules import files, limits
-from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, UPPER_CASE, known
+from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 
 def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
@@ -22,9 +22,14 @@ def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
 
 def member(column: str) -> pl.Expr:
     """Return a column with the known members only, as they are written; all others are null."""
-    text = pl.col(column).str.strip_chars(BLANKS)
-    text = text.str.to_uppercase() if column in UPPER_CASE else text.str.to_lowercase()
-    return text.cast(pl.Enum(known(column)), strict=False)
+    members = known(column)
+    text = pl.col(column).str.strip_chars(BLANKS).str.to_lowercase()
+    return text.replace_strict(
+        [member.lower() for member in members],
+        members,
+        default=None,
+        return_dtype=pl.Enum(members),
+    )
 
 
 def is_acceptable() -> pl.Expr:
