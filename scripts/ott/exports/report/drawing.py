@@ -298,12 +298,10 @@ def histogram(
     small bins vanish beside one that holds nearly all.
     """
     write = percent if in_percent else decimal
-    tip = "{} to {}: {} " + unit.lower()
-    data = [
-        {**row, "tip": tip.format(write(row["bin_start"]), write(row["bin_end"]), count(events))}
-        for row in rows
-        for events in [row["frequency"]]
-    ]
+    data = []
+    for row in rows:
+        ends = f"{write(row['bin_start'])} to {write(row['bin_end'])}"
+        data.append({**row, "tip": f"{ends}: {count(row['frequency'])} {unit.lower()}"})
     largest = highest(rows, "frequency")
     y = number("frequency", axis={"title": unit}, scale={"domain": [0, largest]})
     if rare:
