@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.api import OLS, add_constant
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from oracle import sentences
@@ -49,14 +50,41 @@ def ratio(numerator, denominator):
         return np.where(np.asarray(denominator) == 0, np.nan, quotient)[()]
 
 
-def holm(p_values) -> np.ndarray:
-    """Return p-values adjusted by Holm (1979) as one family; nan belongs to none."""
-    adjusted = np.array(p_values, float)
-    there = np.flatnonzero(~np.isnan(adjusted))
-    order = there[np.argsort(adjusted[there], kind="stable")]
-    steps = adjusted[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return adjusted
+def adjusted(p_values, method: str = "holm") -> np.ndarray:
+    """Return p-values adjusted as one family; nan belongs to none."""
+    found = np.array(p_values, float)
+    there = ~np.isnan(found)
+    if there.any():
+        found[there] = multipletests(found[there], method=method)[1]
+    return found
+
+
+def shrunk(events: pd.Series, violations: pd.Series) -> tuple[float, float, pd.Series]:
+    """Return the overall rate of users, their correlation, and the rate of each drawn together.
+
+    The correlation of two events of a user is by the moments of Kleinman (1973).
+    """
+    rates, overall, degrees = violations / events, violations.sum() / events.sum(), len(events) - 1
+    expected = events.sum() - (events.astype(float) ** 2).sum() / events.sum() - degrees
+    correlation = 0.0
+    if 0 < overall < 1 and expected > 0:
+        spread = (events * (rates - overall) ** 2).sum() / (overall * (1 - overall))
+        correlation = float(np.clip((spread - degrees) / expected, 0, 1))
+    weight = events * correlation / (1 + (events - 1) * correlation)
+    return overall, correlation, overall + weight * (rates - overall)
+
+
+def wilson_hilferty(z, freedom):
+    """Return the quantile of chi-square whose cube root is normal (1931)."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + z * np.sqrt(part)) ** 3
+
+
+def patnaik(critical, freedom, z_power):
+    """Return where mean - z_power sd of noncentral chi-square is the critical value (1949)."""
+    excess = critical - freedom
+    half = excess + 2 * z_power**2
+    return half + np.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)
 
 
 def clustered_variance(residuals: pd.Series, events: pd.Series) -> float:
@@ -174,20 +202,12 @@ class Oracle:
             }
         ).reset_index()
         n, k = users["events"], users["violation_events"]
-        rate, overall = k / n, ratio(k.sum(), n.sum())
+        overall, _, users["shrunk_violation_rate"] = shrunk(n, k)
         bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
-        users["violation_rate"] = rate
-        users["risk_tier"] = pd.cut(rate, bounds, labels=known("risk_tier")).astype(str)
+        users["violation_rate"] = k / n
+        users["risk_tier"] = pd.cut(k / n, bounds, labels=known("risk_tier")).astype(str)
         users["p_value"] = stats.binom.sf(k - 1, n, overall)
         users["p_adjusted"] = stats.false_discovery_control(users["p_value"])
-        # The correlation of two events of a user, by the moments of Kleinman (1973).
-        spread, degrees, correlation = overall * (1 - overall), len(n) - 1, 0.0
-        expected = n.sum() - (n**2).sum() / max(n.sum(), 1) - degrees
-        if spread > 0 and expected > 0:
-            excess = (n * (rate - overall) ** 2).sum() / spread - degrees
-            correlation = np.clip(excess / expected, 0, 1)
-        weight = n * correlation / (1 + (n - 1) * correlation)
-        users["shrunk_violation_rate"] = overall + weight * (rate - overall)
         alpha = self.vars["alpha"]
         users["risk_evidence"] = np.select(
             [overall**n >= alpha, users["p_adjusted"] < alpha, users["p_value"] < alpha],
@@ -232,7 +252,7 @@ class Oracle:
             if len(members) == 0:
                 del rows[name]
         found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
-        found["p_adjusted"] = holm(found["p_adjusted"])
+        found["p_adjusted"] = adjusted(found["p_adjusted"])
         differs = (found["verdict"] != "too_few") & (found["p_adjusted"] < self.vars["alpha"])
         found["verdict"] = found["verdict"].mask(differs, "differs")
         found["verdict"] = found["verdict"].mask(found["p_adjusted"].isna(), "too_few")
@@ -254,7 +274,7 @@ class Oracle:
         difference = k / n - ratio(k.sum() - k, rest)
         z = ratio(difference, error)
         clustered_error = error * math.sqrt(association["design_effect"])
-        p_adjusted = holm(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
+        p_adjusted = adjusted(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
         low, high = self.wilson(k, n)
 
         # As large as the test of the member and that of the dimension ask for.
@@ -296,12 +316,8 @@ class Oracle:
         """Return how many standard errors a chi-square test asks for (Patnaik, 1949)."""
         if freedom < 1:
             return 0.0
-        # Wilson and Hilferty (1931)
-        part = 2 / (9 * freedom)
         z = stats.norm.isf(self.vars["alpha"] / len(DIMENSIONS))
-        excess = freedom * (1 - part + z * math.sqrt(part)) ** 3 - freedom
-        half = excess + 2 * z_power**2
-        return math.sqrt(half + math.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)) - z_power
+        return math.sqrt(patnaik(wilson_hilferty(z, freedom), freedom, z_power)) - z_power
 
     def wilson(self, successes, trials):
         """Return both bounds of score intervals, nan without trials."""
