@@ -59,8 +59,8 @@ def adjusted(p_values, method: str = "holm") -> np.ndarray:
     return found
 
 
-def shrunk(events: pd.Series, violations: pd.Series) -> tuple[float, float, pd.Series]:
-    """Return the overall rate of users, their correlation, and the rate of each drawn together.
+def shrunk(events: pd.Series, violations: pd.Series) -> pd.Series:
+    """Return the rates of users, drawn towards that of all of them.
 
     The correlation of two events of a user is by the moments of Kleinman (1973).
     """
@@ -71,7 +71,7 @@ def shrunk(events: pd.Series, violations: pd.Series) -> tuple[float, float, pd.S
         spread = (events * (rates - overall) ** 2).sum() / (overall * (1 - overall))
         correlation = float(np.clip((spread - degrees) / expected, 0, 1))
     weight = events * correlation / (1 + (events - 1) * correlation)
-    return overall, correlation, overall + weight * (rates - overall)
+    return overall + weight * (rates - overall)
 
 
 def wilson_hilferty(z, freedom):
@@ -202,12 +202,13 @@ class Oracle:
             }
         ).reset_index()
         n, k = users["events"], users["violation_events"]
-        overall, _, users["shrunk_violation_rate"] = shrunk(n, k)
+        overall = k.sum() / n.sum()
         bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
         users["violation_rate"] = k / n
         users["risk_tier"] = pd.cut(k / n, bounds, labels=known("risk_tier")).astype(str)
         users["p_value"] = stats.binom.sf(k - 1, n, overall)
         users["p_adjusted"] = stats.false_discovery_control(users["p_value"])
+        users["shrunk_violation_rate"] = shrunk(n, k)
         alpha = self.vars["alpha"]
         users["risk_evidence"] = np.select(
             [overall**n >= alpha, users["p_adjusted"] < alpha, users["p_value"] < alpha],
