@@ -1,7 +1,7 @@
-"""Every public mart of given raw rows, as a data frame with the columns of the mart.
+"""Every public mart of raw rows, of which one at least is accepted, as data frames.
 
-Columns that are looked up and not computed (descriptions, units, colours, display orders) are left
-out. Rates and shares are fractions, durations minutes; nan stands for null.
+They have the columns of the marts but those that are looked up and not computed (descriptions,
+units, colours, display orders). Rates and shares are fractions, durations minutes; nan is null.
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ from oracle.intake import judge
 from ott.registry import METRICS, known, registry, variables
 
 STATUSES = ("compliant", "warning", "violation")
-STATISTICS = (
-    "violation_rate_low",
-    "violation_rate_high",
-    "rate_difference",
-    "detectable_difference",
-    "p_value",
-    "p_adjusted",
-)
+STATUS_EVENTS = [f"{status}_events" for status in STATUSES]
 DIMENSIONS = {entry["dimension"]: entry for entry in registry("tested_dimensions")}
 SLICES = {
     "compliance_by_region": ["region"],
@@ -40,14 +33,13 @@ SLICES = {
     "compliance_by_hour": ["event_hour"],
     "compliance_by_concurrent_streams": ["concurrent_streams"],
     "compliance_by_date": ["event_date"],
+    "compliance_by_user_risk_tier": ["risk_tier"],
 }
 
 
 def ratio(numerator, denominator):
     """Divide; nan where the denominator is zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = np.divide(numerator, denominator)
-        return np.where(np.asarray(denominator) == 0, np.nan, quotient)[()]
+    return numerator / np.where(np.equal(denominator, 0), np.nan, denominator)
 
 
 def adjusted(p_values, method: str = "holm") -> np.ndarray:
@@ -87,11 +79,11 @@ def patnaik(critical, freedom, z_power):
     return half + np.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)
 
 
-def clustered_variance(residuals: pd.Series, events: pd.Series) -> float:
+def clustered_variance(users: pd.DataFrame) -> float:
     """Return the variance of an event with users as clusters; nan for a single user."""
-    total = events.sum()
-    correction = 1 - (events**2).sum() / total**2
-    return (residuals**2).sum() / total / correction if len(events) > 1 else math.nan
+    total = users["events"].sum()
+    correction = 1 - (users["events"] ** 2).sum() / total**2
+    return (users["residual"] ** 2).sum() / total / correction if len(users) > 1 else math.nan
 
 
 class Oracle:
@@ -121,7 +113,6 @@ class Oracle:
             **self.histograms,
             "compliance_by_member": self.by_member,
             **{name: self.slice_of(name) for name in SLICES},
-            "compliance_by_user_risk_tier": self.by_risk_tier,
             "compliance_by_status": self.by_status,
             "compliance_summary": self.summary,
             "key_findings": sentences.key_findings(self),
@@ -133,14 +124,9 @@ class Oracle:
     def quarantine_by_reason(self) -> pd.DataFrame:
         said = self.intake.rejected["rejection_reasons"].str.split(",").explode().value_counts()
         reasons = pd.Series([row["rejection_reason"] for row in registry("rejection_reasons")])
-        rows = reasons.map(said).fillna(0).astype(int)
-        return pd.DataFrame(
-            {
-                "rejection_reason": reasons,
-                "quarantined_rows": rows,
-                "raw_row_share": ratio(rows, self.raw_rows),
-            }
-        )
+        rows = pd.DataFrame({"rejection_reason": reasons})
+        rows["quarantined_rows"] = reasons.map(said).fillna(0).astype(int)
+        return rows.assign(raw_row_share=rows["quarantined_rows"] / self.raw_rows)
 
     @cached_property
     def dimensions(self) -> dict[str, pd.DataFrame]:
@@ -152,55 +138,49 @@ class Oracle:
         for name, dimension in DIMENSIONS.items():
             texts = [self.events[column].astype(str) for column in dimension["columns"]]
             member = texts[0].str.cat(texts[1:], sep=" / ").rename("member")
-            by_user = pd.crosstab([member, self.events["user_id"]], self.events["status"])
-            by_user = by_user.reindex(columns=list(STATUSES), fill_value=0)
+            by_user = pd.crosstab(
+                [member, self.events["user_id"]], self.events["status"] + "_events"
+            ).reindex(columns=STATUS_EVENTS, fill_value=0)
             by_user["events"] = by_user.sum(axis=1)
             members = by_user.groupby("member").sum()
-            rate = members["violation"] / members["events"]
-            by_user = by_user.join(rate.rename("rate"), on="member")
-            by_user["residual"] = by_user["violation"] - by_user["events"] * by_user["rate"]
+            rate = (members["violation_events"] / members["events"]).rename("rate")
+            by_user["residual"] = (
+                by_user["violation_events"]
+                - by_user["events"] * (by_user.join(rate, on="member")["rate"])
+            )
             groups = by_user.groupby("member")
             members["users"] = groups.size()
-            members["variance"] = [
-                clustered_variance(group["residual"], group["events"]) for _, group in groups
-            ]
-            whole_users = by_user.groupby("user_id")[["residual", "events"]].sum()
-            members.attrs["variance"] = clustered_variance(*map(whole_users.get, whole_users))
-            found[name] = members.rename(columns={status: events_of(status) for status in STATUSES})
+            members["variance"] = [clustered_variance(users) for _, users in groups]
+            users = by_user.groupby("user_id").sum()
+            members.attrs["variance"] = clustered_variance(users)
+            found[name] = members
         return found
 
     def measures(self, counts: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns that breakdowns begin with."""
-        return pd.DataFrame(
-            {
-                "events": counts["events"],
-                **{events_of(status): counts[events_of(status)] for status in STATUSES},
-                "users": counts["users"],
-                "event_share": ratio(counts["events"], len(self.events)),
-                **{
-                    f"{status}_rate": ratio(counts[events_of(status)], counts["events"])
-                    for status in STATUSES
-                },
-            }
-        )
+        """Return the columns that breakdowns begin with, from their counts."""
+        rates = {
+            f"{status}_rate": ratio(counts[f"{status}_events"], counts["events"])
+            for status in STATUSES
+        }
+        counts = counts[["events", *STATUS_EVENTS, "users"]]
+        return counts.assign(event_share=counts["events"] / len(self.events), **rates)
 
     # --- users -----------------------------------------------------------------------------------
 
     @cached_property
     def users(self) -> pd.DataFrame:
-        by_user = self.events.sort_values("event_id").groupby("user_id")
-        users = pd.DataFrame(
-            {
-                "user_age": by_user["user_age"].first(),
-                "events": by_user.size(),
-                "violation_events": by_user["is_violation"].sum(),
-                "warning_events": by_user["status"].agg(lambda status: (status == "warning").sum()),
-                "average_session_duration_minutes": by_user["session_duration_minutes"].mean(),
-                "average_concurrent_streams": by_user["concurrent_streams"].mean(),
-                "first_event_at": by_user["occurred_at"].min(),
-                "last_event_at": by_user["occurred_at"].max(),
-            }
-        ).reset_index()
+        events = self.events.sort_values("event_id")
+        events["is_warning"] = events["status"] == "warning"
+        users = events.groupby("user_id", as_index=False).agg(
+            user_age=("user_age", "first"),
+            events=("event_id", "size"),
+            violation_events=("is_violation", "sum"),
+            warning_events=("is_warning", "sum"),
+            average_session_duration_minutes=("session_duration_minutes", "mean"),
+            average_concurrent_streams=("concurrent_streams", "mean"),
+            first_event_at=("occurred_at", "min"),
+            last_event_at=("occurred_at", "max"),
+        )
         n, k = users["events"], users["violation_events"]
         overall = k.sum() / n.sum()
         bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
@@ -232,7 +212,7 @@ class Oracle:
         rows = {}
         for name, members in self.dimensions.items():
             n, k, freedom = members["events"], members["violation_events"], len(members) - 1
-            rate = ratio(k.sum(), n.sum())
+            rate = k.sum() / n.sum()
             binomial = rate * (1 - rate)
             chi_square = ratio((n * (k / n - rate) ** 2).sum(), binomial)
             variance = members["variance"].mean() * len(members) - members.attrs["variance"]
@@ -242,21 +222,20 @@ class Oracle:
                 "members": len(members),
                 "chi_square": chi_square,
                 "degrees_of_freedom": freedom,
-                "p_value": stats.chi2.sf(chi_square, freedom) if freedom > 0 else math.nan,
-                "p_adjusted": stats.chi2.sf(chi_square / effect, freedom)
-                if freedom > 0
-                else math.nan,
+                "p_value": stats.chi2.sf(chi_square, freedom),
+                "p_adjusted": stats.chi2.sf(chi_square / effect, freedom),
                 "cramers_v": np.sqrt(chi_square / n.sum()),
                 "design_effect": effect,
-                "verdict": "too_few" if 5 * sparse > len(members) else "no_evidence",
+                "is_sparse": 5 * sparse > len(members),
             }
-            if len(members) == 0:
-                del rows[name]
         found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
         found["p_adjusted"] = adjusted(found["p_adjusted"])
-        differs = (found["verdict"] != "too_few") & (found["p_adjusted"] < self.vars["alpha"])
-        found["verdict"] = found["verdict"].mask(differs, "differs")
-        found["verdict"] = found["verdict"].mask(found["p_adjusted"].isna(), "too_few")
+        too_few = found.pop("is_sparse") | found["p_adjusted"].isna()
+        found["verdict"] = np.select(
+            [too_few, found["p_adjusted"] < self.vars["alpha"]],
+            ["too_few", "differs"],
+            "no_evidence",
+        )
         return found
 
     @cached_property
@@ -273,7 +252,6 @@ class Oracle:
         binomial = pooled * (1 - pooled)
         error = np.sqrt(binomial * (1 / n + ratio(1, rest)))
         difference = k / n - ratio(k.sum() - k, rest)
-        z = ratio(difference, error)
         clustered_error = error * math.sqrt(association["design_effect"])
         p_adjusted = adjusted(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
         low, high = self.wilson(k, n)
@@ -281,7 +259,11 @@ class Oracle:
         # As large as the test of the member and that of the dimension ask for.
         z_power = stats.norm.ppf(self.vars["power"])
         critical = stats.norm.isf(alpha / (2 * max(1, (~np.isnan(p_adjusted)).sum())))
-        demanded = max(critical, self.demanded_by(association["degrees_of_freedom"], z_power))
+        # With a single member there is nothing to detect.
+        freedom = max(1, association["degrees_of_freedom"])
+        z = stats.norm.isf(alpha / len(DIMENSIONS))
+        chi_square = patnaik(wilson_hilferty(z, freedom), freedom, z_power)
+        demanded = max(critical, math.sqrt(chi_square) - z_power)
         higher = np.minimum(pooled + (demanded + z_power) * clustered_error, max(pooled, 0.5))
         alternative = np.sqrt(
             association["design_effect"] * (higher * (1 - higher) / n + ratio(binomial, rest))
@@ -299,8 +281,8 @@ class Oracle:
                 "violation_rate_low": low,
                 "violation_rate_high": high,
                 "rate_difference": difference,
-                "detectable_difference": np.where(clustered_error > 0, detectable, np.nan),
-                "p_value": 2 * stats.norm.sf(abs(z)),
+                "detectable_difference": detectable.where(clustered_error > 0),
+                "p_value": 2 * stats.norm.sf(abs(ratio(difference, error))),
                 "p_adjusted": p_adjusted,
                 "verdict": np.select(
                     [
@@ -312,13 +294,6 @@ class Oracle:
                 ),
             }
         ).reset_index()
-
-    def demanded_by(self, freedom: int, z_power: float) -> float:
-        """Return how many standard errors a chi-square test asks for (Patnaik, 1949)."""
-        if freedom < 1:
-            return 0.0
-        z = stats.norm.isf(self.vars["alpha"] / len(DIMENSIONS))
-        return math.sqrt(patnaik(wilson_hilferty(z, freedom), freedom, z_power)) - z_power
 
     def wilson(self, successes, trials):
         """Return both bounds of score intervals, nan without trials."""
@@ -333,68 +308,57 @@ class Oracle:
     @cached_property
     def by_member(self) -> pd.DataFrame:
         """Members of all dimensions, known ones without events too."""
-        tests = self.tests.set_index(["dimension", "member"])[[*STATISTICS, "verdict"]]
+        observed = {
+            "event_hour": range(24),
+            "event_date": self.days.index,
+            "concurrent_streams": self.dimensions["concurrent_streams"].index,
+        }
         parts = []
         for name, members in self.dimensions.items():
-            counts = members.reindex(self.known_members(name), fill_value=0).rename_axis("member")
-            rows = self.measures(counts).reset_index().assign(dimension=name)
-            rows = rows.join(tests, on=["dimension", "member"])
-            rows["verdict"] = rows["verdict"].fillna("too_few")
-            if name == "event_date":
-                rows["verdict"] = rows["verdict"].mask(
-                    self.days["is_partial"].to_numpy(), "too_few"
-                )
-            parts.append(rows)
-        tiers = self.by_risk_tier.rename(columns={"risk_tier": "member"})
-        return pd.concat([*parts, tiers.assign(dimension="risk_tier")], ignore_index=True)
+            columns = DIMENSIONS[name]["columns"]
+            values = [observed[key] if key in observed else known(key) for key in columns]
+            named = [" / ".join(map(str, row)) for row in product(*values)]
+            measures = self.measures(members.reindex(named, fill_value=0).rename_axis("member"))
+            parts.append(measures.reset_index().assign(dimension=name))
+        tests = self.tests.drop(columns=["events", "violation_events", "violation_rate"])
+        rows = pd.concat(parts).merge(tests, "left", ["dimension", "member"])
+        partial_days = map(str, self.days.index[self.days["is_partial"]])
+        is_judged = rows["verdict"].notna() & ~rows["member"].isin([*partial_days])
+        rows["verdict"] = rows["verdict"].where(is_judged, "too_few")
+        return pd.concat([rows, self.by_risk_tier], ignore_index=True)
 
-    def known_members(self, dimension: str) -> list[str]:
-        """Return what must stand in a breakdown, whatever happened."""
-        if dimension == "event_hour":
-            return [str(hour) for hour in range(24)]
-        if dimension == "event_date":
-            return [str(date) for date in self.days.index]
-        if dimension == "concurrent_streams":
-            return list(self.dimensions[dimension].index)
-        columns = DIMENSIONS[dimension]["columns"]
-        return [" / ".join(members) for members in product(*map(known, columns))]
+    @cached_property
+    def by_risk_tier(self) -> pd.DataFrame:
+        """Part of `by_member`; tiers are made of violations, and so not tested."""
+        users = self.users.assign(users=1)
+        others = users["warning_events"] + users["violation_events"]
+        users["compliant_events"] = users["events"] - others
+        counts = users.groupby("risk_tier")[["events", "users", *STATUS_EVENTS]].sum()
+        counts = counts.reindex(known("risk_tier"), fill_value=0).rename_axis("member")
+        low, high = self.wilson(counts["violation_events"], counts["events"])
+        rows = self.measures(counts).assign(violation_rate_low=low, violation_rate_high=high)
+        return rows.reset_index().assign(dimension="risk_tier")
 
     def slice_of(self, mart: str) -> pd.DataFrame:
         """Return the members of one dimension, with the columns that make them."""
         columns = SLICES[mart]
-        dimension = "_and_".join(columns)
-        rows = self.by_member[self.by_member["dimension"] == dimension].reset_index(drop=True)
-        parts = rows["member"].str.split(" / ", expand=True).reindex(columns=range(len(columns)))
-        for place, column in enumerate(columns):
-            is_number = column in ("event_hour", "concurrent_streams")
-            rows[column] = parts[place].astype(int) if is_number else parts[place]
-        if dimension == "event_date":
+        rows = self.by_member[self.by_member["dimension"] == "_and_".join(columns)]
+        rows = rows.reset_index(drop=True)
+        rows[columns] = rows["member"].str.split(" / ", expand=True)
+        if columns[0] in ("event_hour", "concurrent_streams"):
+            rows[columns] = rows[columns].astype(int)
+        if columns == ["event_date"]:
             rows["event_date"] = self.days.index
             rows["is_partial_day"] = self.days["is_partial"].to_numpy()
-            rows = rows.merge(
-                self.control_chart.drop(columns=["violation_rate", "center_line"]), on="event_date"
-            )
+            chart = self.control_chart.drop(columns=["violation_rate", "center_line"])
+            rows = rows.merge(chart, on="event_date")
         return rows.drop(columns=["dimension", "member"])
-
-    @cached_property
-    def by_risk_tier(self) -> pd.DataFrame:
-        users = self.users.assign(users=1)
-        users["compliant_events"] = (
-            users["events"] - users["warning_events"] - users["violation_events"]
-        )
-        counted = ["events", "users", *map(events_of, STATUSES)]
-        counts = users.groupby("risk_tier")[counted].sum()
-        rows = self.measures(counts.reindex(known("risk_tier"), fill_value=0)).reset_index()
-        rows["violation_rate_low"], rows["violation_rate_high"] = self.wilson(
-            rows["violation_events"], rows["events"]
-        )
-        return rows.assign(**dict.fromkeys([*STATISTICS[2:], "verdict"], None))
 
     @cached_property
     def by_status(self) -> pd.DataFrame:
         by_status = self.events.groupby("status")["user_id"].agg(events="size", users="nunique")
         rows = by_status.reindex(list(STATUSES), fill_value=0)
-        return rows.assign(event_share=ratio(rows["events"], len(self.events))).reset_index()
+        return rows.assign(event_share=rows["events"] / len(self.events)).reset_index()
 
     # --- days ------------------------------------------------------------------------------------
 
@@ -403,8 +367,6 @@ class Oracle:
         """Every day from the first to the last: events, violations, and whether it is partial."""
         days = self.events.groupby("event_date")["is_violation"].agg(["size", "sum"])
         days.columns = ["events", "violation_events"]
-        if days.empty:
-            return days.assign(is_partial=False)
         period = pd.date_range(days.index[0], days.index[-1]).date
         days = days.reindex(period, fill_value=0).rename_axis("event_date").assign(is_partial=False)
         hours = self.events.sort_values("occurred_at")["event_hour"]
@@ -527,17 +489,9 @@ class Oracle:
 
     @cached_property
     def session_statistics(self) -> pd.DataFrame:
+        names = ["mean", "stddev", "min", "p25", "median", "p75", "max"]
         described = self.events["session_duration_minutes"].describe()
-        described.index = [
-            "events",
-            "mean_minutes",
-            "stddev_minutes",
-            "min_minutes",
-            "p25_minutes",
-            "median_minutes",
-            "p75_minutes",
-            "max_minutes",
-        ]
+        described.index = ["events", *(f"{name}_minutes" for name in names)]
         return described.to_frame().T.astype({"events": int})
 
     @cached_property
@@ -566,44 +520,36 @@ class Oracle:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Headline figures; text and numbers in columns of their own."""
-        members = self.by_member[self.by_member["events"] > 0].set_index(["dimension", "member"])
+        members = self.by_member[self.by_member["events"] > 0].set_index("dimension")
 
-        def first(dimension: str, measure: str) -> object:
+        def first(dimension: str, measure: str) -> str:
             """Return the member with the most; of equal ones that which sorts first."""
-            if dimension not in members.index.levels[0]:
-                return None
-            rows = members.loc[dimension].reset_index()
-            if dimension == "event_hour":
-                rows["member"] = rows["member"].astype(float)
-            return rows.sort_values([measure, "member"], ascending=[False, True])["member"].iloc[0]
+            rows = members.loc[[dimension]].assign(place=lambda rows: rows["member"].str.zfill(2))
+            return rows.sort_values([measure, "place"], ascending=[False, True])["member"].iloc[0]
 
         def most(dimension: str, measure: str) -> float:
-            return self.by_member.query("dimension == @dimension")[measure].max()
+            return members.loc[[dimension], measure].max()
 
         rates = self.by_member.set_index(["dimension", "member"])["violation_rate"]
         statuses = self.by_status.set_index("status")
-        listed = {
-            column: ",".join(sorted(self.events[column].unique()))
-            for column in ("region", "regulation")
-        }
         quarantined = len(self.intake.rejected)
         figures = {
             "total_events": len(self.events),
             "unique_users": len(self.users),
             "first_event_date": str(self.events["event_date"].min()),
             "last_event_date": str(self.events["event_date"].max()),
-            "regions_covered": listed["region"],
-            "regulations_tracked": listed["regulation"],
-            **{events_of(status): statuses.at[status, "events"] for status in STATUSES},
+            "regions_covered": ",".join(sorted(self.events["region"].unique())),
+            "regulations_tracked": ",".join(sorted(self.events["regulation"].unique())),
+            **{f"{status}_events": statuses.at[status, "events"] for status in STATUSES},
             **{f"{status}_rate": statuses.at[status, "event_share"] for status in STATUSES},
             **{f"violation_rate_{name.lower()}": rates["region", name] for name in known("region")},
             "average_session_duration_minutes": self.events["session_duration_minutes"].mean(),
             "average_concurrent_streams": self.events["concurrent_streams"].mean(),
             "median_user_age": self.events["user_age"].median(),
             "high_risk_users": (self.users["risk_tier"] == "high").sum(),
-            "peak_traffic_hour": first("event_hour", "events"),
+            "peak_traffic_hour": int(first("event_hour", "events")),
             "peak_traffic_hour_events": most("event_hour", "events"),
-            "highest_violation_hour": first("event_hour", "violation_rate"),
+            "highest_violation_hour": int(first("event_hour", "violation_rate")),
             "highest_violation_hour_rate": most("event_hour", "violation_rate"),
             "highest_violation_region": first("region", "violation_rate"),
             "best_compliance_region": first("region", "compliant_rate"),
@@ -618,24 +564,15 @@ class Oracle:
             "accepted_rows": len(self.events),
             "quarantined_rows": quarantined,
             "exact_copies_dropped": self.intake.copies,
-            "quarantined_share": ratio(quarantined, self.raw_rows),
+            "quarantined_share": quarantined / self.raw_rows,
         }
-        return pd.DataFrame(
-            [
-                (
-                    name,
-                    None if isinstance(value, str) else value,
-                    value if isinstance(value, str) else None,
-                )
-                for name, value in figures.items()
-            ],
-            columns=["metric", "value_number", "value_text"],
-        ).astype({"value_number": float})
-
-
-def events_of(status: str) -> str:
-    """Return the name of the column that counts the events with a status."""
-    return f"{status}_events"
+        values = pd.Series(figures, dtype=object)
+        is_text = values.map(lambda value: isinstance(value, str))
+        summary = {
+            "value_number": values.mask(is_text).astype(float),
+            "value_text": values.where(is_text, None),
+        }
+        return pd.DataFrame(summary).rename_axis("metric").reset_index()
 
 
 def line(x: np.ndarray, y: np.ndarray, weight: np.ndarray):
