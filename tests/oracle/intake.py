@@ -37,23 +37,27 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
     for column in COLUMNS:
         read = {text: read_value(column, text, variables) for text in raw[column].unique()}
         values[column] = raw[column].map(lambda text, read=read: read[text][0]).astype(object)
-        reasons[column] = raw[column].map(lambda text, read=read: read[text][1])
+        reason = raw[column].map(lambda text, read=read: read[text][1])
+        reasons[column] = reason.mask(reason != "", f"{column}_" + reason)
     ids = values["event_id"]
     is_copy = ids.notna() & raw.duplicated()
     versions = ids[~is_copy & ids.notna()]
-    conflicting = versions.index[versions.duplicated(keep=False)]
-    reasons["event_id"] = reasons["event_id"].mask(raw.index.isin(conflicting), "conflicting")
+    is_conflicting = raw.index.isin(versions.index[versions.duplicated(keep=False)])
+    reasons["event_id"] = reasons["event_id"].mask(is_conflicting, "event_id_conflicting")
 
-    said = [
-        ",".join(
-            f"{column}_{reason}" for column, reason in zip(COLUMNS, row, strict=True) if reason
-        )
-        for row in pd.DataFrame(reasons).fillna("").itertuples(index=False)
-    ]
+    said = [",".join(filter(None, row)) for row in zip(*reasons.values(), strict=True)]
     said = pd.Series(said, raw.index)
     rejected = raw.assign(rejection_reasons=said)[(said != "") & ~is_copy]
     events = pd.DataFrame(values)[(said == "") & ~is_copy]
-    return Intake(with_derived_columns(events), rejected, int(is_copy.sum()))
+    types = {**dict.fromkeys(WHOLE_NUMBERS, "int64"), "session_duration_minutes": float}
+    events = events.astype({**types, "timestamp": "datetime64[us]"})
+    events = events.rename(columns={"timestamp": "occurred_at"})
+    events = events.assign(
+        is_violation=events["status"] == "violation",
+        event_hour=events["occurred_at"].dt.hour,
+        event_date=events["occurred_at"].dt.date,
+    )
+    return Intake(events, rejected, int(is_copy.sum()))
 
 
 def read_value(column: str, text: str | None, variables: dict) -> tuple[object, str]:
@@ -81,15 +85,3 @@ def read_value(column: str, text: str | None, variables: dict) -> tuple[object, 
     if column == "timestamp":
         lowest, highest = map(datetime.fromisoformat, (lowest, highest))
     return value, below if value < lowest else above if value > highest else ""
-
-
-def with_derived_columns(events: pd.DataFrame) -> pd.DataFrame:
-    """Return accepted events in the columns of the fact."""
-    types = {**dict.fromkeys(WHOLE_NUMBERS, "int64"), "session_duration_minutes": float}
-    events = events.astype({**types, "timestamp": "datetime64[us]"})
-    events = events.rename(columns={"timestamp": "occurred_at"})
-    return events.assign(
-        is_violation=events["status"] == "violation",
-        event_hour=events["occurred_at"].dt.hour,
-        event_date=events["occurred_at"].dt.date,
-    )

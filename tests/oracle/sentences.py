@@ -39,12 +39,7 @@ def rarer_kind(rate: float) -> str:
 
 def key_findings(oracle) -> pd.DataFrame:
     """Return all findings in their order."""
-    rows = [
-        *of_dimensions(oracle),
-        of_trend(oracle),
-        of_users(oracle),
-        of_input(oracle),
-    ]
+    rows = [*of_dimensions(oracle), of_trend(oracle), of_users(oracle), of_input(oracle)]
     found = pd.DataFrame(rows, columns=COLUMNS).astype({"effect": float, "p_adjusted": float})
     found["size"] = -found["effect"].abs()
     found = found.sort_values(["order", "size", "finding"], na_position="last")

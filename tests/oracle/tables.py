@@ -144,15 +144,12 @@ class Oracle:
             by_user["events"] = by_user.sum(axis=1)
             members = by_user.groupby("member").sum()
             rate = (members["violation_events"] / members["events"]).rename("rate")
-            by_user["residual"] = (
-                by_user["violation_events"]
-                - by_user["events"] * (by_user.join(rate, on="member")["rate"])
-            )
+            by_user = by_user.join(rate, on="member")
+            by_user["residual"] = by_user["violation_events"] - by_user["events"] * by_user["rate"]
             groups = by_user.groupby("member")
             members["users"] = groups.size()
             members["variance"] = [clustered_variance(users) for _, users in groups]
-            users = by_user.groupby("user_id").sum()
-            members.attrs["variance"] = clustered_variance(users)
+            members.attrs["variance"] = clustered_variance(by_user.groupby("user_id").sum())
             found[name] = members
         return found
 
@@ -231,11 +228,8 @@ class Oracle:
         found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
         found["p_adjusted"] = adjusted(found["p_adjusted"])
         too_few = found.pop("is_sparse") | found["p_adjusted"].isna()
-        found["verdict"] = np.select(
-            [too_few, found["p_adjusted"] < self.vars["alpha"]],
-            ["too_few", "differs"],
-            "no_evidence",
-        )
+        differs = found["p_adjusted"] < self.vars["alpha"]
+        found["verdict"] = np.select([too_few, differs], ["too_few", "differs"], "no_evidence")
         return found
 
     @cached_property
@@ -270,8 +264,10 @@ class Oracle:
         )
         detectable = np.maximum(demanded * clustered_error, least) + z_power * alternative
 
-        few = np.minimum(n, rest) * min(pooled, 1 - pooled)
-        is_claimed = (p_adjusted < alpha) & (abs(difference) >= least)
+        rarer = np.minimum(n, rest) * min(pooled, 1 - pooled)
+        too_few = rarer < self.vars["minimum_expected_violations"]
+        differs = (p_adjusted < alpha) & (abs(difference) >= least)
+        differs &= association["verdict"] == "differs"
         return pd.DataFrame(
             {
                 "dimension": dimension,
@@ -284,26 +280,14 @@ class Oracle:
                 "detectable_difference": detectable.where(clustered_error > 0),
                 "p_value": 2 * stats.norm.sf(abs(ratio(difference, error))),
                 "p_adjusted": p_adjusted,
-                "verdict": np.select(
-                    [
-                        few < self.vars["minimum_expected_violations"],
-                        is_claimed & (association["verdict"] == "differs"),
-                    ],
-                    ["too_few", "differs"],
-                    "no_evidence",
-                ),
+                "verdict": np.select([too_few, differs], ["too_few", "differs"], "no_evidence"),
             }
         ).reset_index()
 
     def wilson(self, successes, trials):
         """Return both bounds of score intervals, nan without trials."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return proportion_confint(
-                np.asarray(successes, float),
-                np.asarray(trials, float),
-                alpha=1 - self.vars["confidence_level"],
-                method="wilson",
-            )
+        alpha = 1 - self.vars["confidence_level"]
+        return proportion_confint(successes, trials.where(trials > 0), alpha, method="wilson")
 
     @cached_property
     def by_member(self) -> pd.DataFrame:
@@ -383,12 +367,10 @@ class Oracle:
         binomial = center * (1 - center)
         z = ratio(k[whole] / n[whole] - center, np.sqrt(binomial / n[whole]))
         # 2 / sqrt(pi) is the mean range of two independent normal deviates.
-        sigma = np.fmax(
-            1.0, np.abs(np.diff(z)).mean() / (2 / math.sqrt(math.pi)) if len(z) > 1 else 1
-        )
+        sigma = np.fmax(1.0, z.diff().abs().mean() / (2 / math.sqrt(math.pi)))
         rate, margin = ratio(k, n), 3 * sigma * np.sqrt(ratio(binomial, n))
         week = days[["events", "violation_events"]].rolling(7).sum()
-        outside = pd.Series(abs(rate - center) > margin, days.index, dtype=object)
+        outside = (abs(rate - center) > margin).astype(object)
         return pd.DataFrame(
             {
                 "violation_rate": rate,
@@ -411,10 +393,8 @@ class Oracle:
         is_aside = np.zeros(len(n), bool)
         if len(n) > 2:
             _, _, residual, leverage = line(x, k / n, n)
-            margin = np.fmax(
-                chart["control_limit_high"] - chart["center_line"],
-                chart["center_line"] - chart["control_limit_low"],
-            )
+            limits = chart[["control_limit_low", "control_limit_high"]]
+            margin = limits.sub(chart["center_line"], axis=0).abs().max(axis=1)
             is_far = abs(residual) > (1 - leverage) * margin.to_numpy()
             is_aside = is_far & chart["is_out_of_control"].to_numpy(bool)
         dates = ",".join(map(str, days.index[is_aside]))
@@ -481,7 +461,7 @@ class Oracle:
                 ("pearson", stats.pearsonr, "p_value"),
                 ("spearman", stats.spearmanr, "spearman_p_value"),
             ):
-                is_fixed = n < 2 or min(metrics[x].nunique(), metrics[y].nunique()) < 2
+                is_fixed = min(metrics[x].nunique(), metrics[y].nunique()) < 2
                 found = (math.nan, math.nan) if is_fixed else method(metrics[x], metrics[y])
                 row[name], row[p_value] = found[0], found[1] if n > 3 else math.nan
             rows.append(row)
@@ -505,14 +485,8 @@ class Oracle:
         ):
             bins = self.vars[f"{name}_bins"]
             frequencies, edges = np.histogram(values, bins=bins)
-            found[f"{name}_histogram"] = pd.DataFrame(
-                {
-                    "bin_number": range(1, bins + 1),
-                    "bin_start": edges[:-1],
-                    "bin_end": edges[1:],
-                    "frequency": frequencies,
-                }
-            )
+            rows = {"bin_start": edges[:-1], "bin_end": edges[1:], "frequency": frequencies}
+            found[f"{name}_histogram"] = pd.DataFrame({"bin_number": range(1, bins + 1), **rows})
         return found
 
     # --- summary ---------------------------------------------------------------------------------
