@@ -74,41 +74,28 @@ def start_build(project, **environment: str) -> subprocess.Popen:
 
 # --- Failing --------------------------------------------------------------------------------------
 
-# What is broken in each layer, and the check that notices.
-BROKEN = {
-    "raw": ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
-    "staging": (
-        "models/staging/stg_compliance_events.sql",
-        r"1900-01-01",
-        "1901-01-01",
-        "stg_compliance_events",
-    ),
-    "intermediate": (
-        "seeds/raw_compliance_events.csv",
-        r"(?m)^(\d+),[^,]*,(.*)$",
-        r"\1,yesterday,\2",
-        "quarantined_share_is_acceptable",
-    ),
-    "marts": (
-        "models/marts/breakdowns/compliance_by_region.sql",
-        r"\Z",
-        "\nwhere region <> 'EU'\n",
-        "compliance_by_region",
-    ),
-}
 
-
-@pytest.mark.parametrize("layer", BROKEN)
-def test_a_failing_check_in_any_layer_publishes_nothing(layer, copied_build):
-    file, pattern, replacement, check = BROKEN[layer]
+@pytest.mark.parametrize(
+    ("file", "pattern", "replacement", "check"),
+    [
+        ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
+        ("models/staging/stg_compliance_events.sql", "1900-", "1901-", "stg_compliance_events"),
+        ("seeds/raw_compliance_events.csv", r"(?m)^(\d+),[^,]*", r"\1,yesterday",
+         "quarantined_share_is_acceptable"),
+        ("models/marts/breakdowns/compliance_by_region.sql", r"\Z", "\nwhere region <> 'EU'\n",
+         "compliance_by_region"),
+    ],
+    ids=["raw", "staging", "intermediate", "marts"],
+)  # fmt: skip
+def test_a_failing_check_in_any_layer_publishes_nothing(
+    file, pattern, replacement, check, copied_build
+):
     before = served(copied_build.releases)
     path = copied_build.root / file
     sound = path.read_text()
-    broken = re.sub(pattern, replacement, sound, count=0 if layer == "intermediate" else 1)
-    assert broken != sound
-    path.write_text(broken)
+    path.write_text(re.sub(pattern, replacement, sound))
     # What staging reads is held by its unit tests.
-    result = copied_build.dbt("build") if layer == "staging" else copied_build.build()
+    result = copied_build.dbt("build") if "staging" in file else copied_build.build()
     path.write_text(sound)
     assert result.returncode == 1
     message = re.search("Nothing published: .*", result.stdout)[0]
@@ -138,75 +125,48 @@ def test_a_disk_that_takes_no_release_leaves_what_is_served(fault, work, small_d
     assert served(small_disk) > before
 
 
-def test_a_full_disk_under_the_work_database_leaves_what_is_served(copied_build, small_disk):
-    before = served(copied_build.releases)
-    remount(small_disk, "size=1m")
-    result = copied_build.build(OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
-    assert result.returncode != 0
-    assert "No space left on device" in result.stdout
-    assert "ran out of disk. Make room for the work database" in result.stdout
-    assert served(copied_build.releases) == before
-    remount(small_disk, "size=200m")
-    seed = ("seed", "--select", "regions")
-    result = copied_build.dbt(*seed, OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
-    assert result.returncode == 0, result.stdout
-
-
-def test_too_little_memory_leaves_what_is_served(copied_build):
-    before = served(copied_build.releases)
-    result = copied_build.build(OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
-    assert result.returncode == 1
-    assert "ran out of memory. Raise OTT_MEMORY_LIMIT (25MB)" in result.stdout
-    assert "ran out of disk" not in result.stdout
-    assert "What was served before still is." in result.stdout
-    assert served(copied_build.releases) == before
-
-
 @pytest.fixture
-def greedy(copied_build) -> Iterator[None]:
-    """A model before all others that sorts 70 MB, more than the memory of the test."""
+def greedy(copied_build) -> Iterator[tuple[str, ...]]:
+    """A command that sorts 70 MB, more than the memory of the test."""
     model = copied_build.root / "models" / "intermediate" / "intake" / "greedy.sql"
     model.write_text("""
         select i, repeat(md5(cast(i as varchar)), 4) as filler
         from range(500000) as numbers (i)
         order by hash(i)
     """)
-    source_days = model.with_name("int_source_days.sql")
-    sound = source_days.read_text()
-    source_days.write_text(f"-- depends_on: {{{{ ref('greedy') }}}}\n{sound}")
-    yield
-    source_days.write_text(sound)
+    yield ("run", "--select", "greedy")
     model.unlink()
 
 
-LITTLE_MEMORY = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
-
-
-def test_a_limit_of_temporary_files_leaves_what_is_served(copied_build, greedy, tmp_path):
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"OTT_MEMORY_LIMIT": "10MB"}, "memory. Raise OTT_MEMORY_LIMIT (10MB)"),
+        ({"OTT_TEMP_LIMIT": "1MB"}, "disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)"),
+        ({"OTT_DATABASE_PATH": "{disk}/work.duckdb", "OTT_TEMP_PATH": "spilled"},
+         "disk. Make room for the work database ({disk}/work.duckdb)"),
+        # As the limit, or where that is larger than the disk, as an error of the disk.
+        ({"OTT_TEMP_PATH": "{disk}"}, "disk for temporary files. Raise OTT_TEMP_LIMIT (90 %"),
+        ({"OTT_TEMP_PATH": "{disk}", "OTT_TEMP_LIMIT": "1GB"},
+         "disk. Make room for the work database (ott_build.duckdb) and its temporary files"),
+    ],
+)  # fmt: skip
+def test_what_ran_out_is_told(copied_build, greedy, request, limits, message):
     """What does not fit into the memory goes to disk, as much as is allowed."""
-    before = served(copied_build.releases)
-    result = copied_build.build(
-        OTT_TEMP_PATH=str(tmp_path / "spilled"), OTT_TEMP_LIMIT="1MB", **LITTLE_MEMORY
-    )
+    disk = request.getfixturevalue("small_disk") if "{disk}" in str(limits) else None
+    limits = {name: value.format(disk=disk) for name, value in limits.items()}
+    enough = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
+    result = copied_build.dbt(*greedy, is_parsed=True, **enough | limits)
     assert result.returncode == 1
-    assert "greedy ran out of disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)" in result.stdout
-    assert "ran out of memory" not in result.stdout
-    assert served(copied_build.releases) == before
-    result = copied_build.dbt("run", "--select", "greedy", OTT_TEMP_LIMIT="1GB", **LITTLE_MEMORY)
+    assert f"greedy ran out of {message.format(disk=disk)}" in result.stdout
+    assert result.stdout.count(" ran out of ") == 1
+    assert "What was served before still is." in result.stdout
+    if disk:
+        remount(disk, "size=1g")
+    result = copied_build.dbt(
+        *greedy, is_parsed=True, **limits | enough | {"OTT_TEMP_LIMIT": "1GB"}
+    )
     assert result.returncode == 0, result.stdout
-
-
-def test_a_full_disk_under_the_temporary_files_is_told(copied_build, greedy, small_disk):
-    """As the limit, or where that is larger than the disk, as an error of the disk."""
-    for limits, message in (
-        ({}, "for temporary files. Raise OTT_TEMP_LIMIT (90 % of what is free there)"),
-        ({"OTT_TEMP_LIMIT": "1GB"}, "Make room for the work database (ott_build.duckdb) and its"),
-    ):
-        result = copied_build.dbt(
-            "run", "--select", "greedy", OTT_TEMP_PATH=str(small_disk), **LITTLE_MEMORY, **limits
-        )
-        assert result.returncode == 1
-        assert re.search(rf"greedy ran out of disk.*{re.escape(message)}", result.stdout)
 
 
 def write_log_of(database: Path) -> Path:
@@ -225,11 +185,6 @@ def damage_log(database: Path) -> None:
         log.write(bytes(100))
 
 
-def replace_by_folder(database: Path) -> None:
-    database.unlink()
-    database.mkdir()
-
-
 DAMAGE = {
     "cut in the header": lambda database: os.truncate(database, 100),
     "cut among the tables": lambda database: os.truncate(database, 300_000),
@@ -237,7 +192,6 @@ DAMAGE = {
     "zeros": lambda database: database.write_bytes(bytes(50_000)),
     "text": lambda database: database.write_text("event_id,user_id\n" * 1000),
     "a log that is damaged": damage_log,
-    "a folder": replace_by_folder,
 }
 
 
@@ -252,9 +206,13 @@ def test_a_damaged_work_database_is_told_in_a_sentence(damage, work):
     DAMAGE[damage](work)
     with pytest.raises(plugin.DbtRuntimeError) as error:
         open_work_database(work)
-    advice = {"a folder": "let OTT_DATABASE_PATH name a file"}.get(damage, f"delete it, and {work}")
-    assert advice in str(error.value)
+    assert f"delete it, and {work}" in str(error.value)
     assert str(error.value).count("\n") <= 1
+
+
+def test_a_folder_in_place_of_the_work_database_is_told(tmp_path):
+    with pytest.raises(plugin.DbtRuntimeError, match="let OTT_DATABASE_PATH name a file"):
+        open_work_database(tmp_path)
 
 
 def test_half_a_log_of_a_killed_build_is_no_damage(work):
@@ -325,7 +283,7 @@ def test_folders_of_dbt_that_cannot_be_written_are_told(copied_build, small_disk
 
 
 def test_a_build_killed_at_any_moment_leaves_a_complete_release(built_project, copied_build):
-    """The moments are lines of its output, which come sooner or later."""
+    """The next one repairs all, and keeps others out. Moments are lines of output."""
     run = json.loads((built_project.root / "target" / "run_results.json").read_text())
     steps = [step for step in run["results"] if not step["unique_id"].startswith("unit_test")]
     killed = 0
@@ -338,11 +296,21 @@ def test_a_build_killed_at_any_moment_leaves_a_complete_release(built_project, c
             killed += kill(process)
         after_kill = served(copied_build.releases)
         assert after_kill >= before
-        result = copied_build.build()
-        assert result.returncode == 0, result.stdout
+        with start_build(copied_build) as first:
+            # From the first seed on, the database is open.
+            while "1 of" not in first.stdout.readline():
+                assert first.poll() is None
+            second = copied_build.build("--target-path", "target_of_second")
+            assert second.returncode != 0 and "Traceback" not in second.stdout
+            assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
+            assert served(copied_build.releases) == after_kill
+            output, _ = first.communicate(timeout=600)
+        assert first.returncode == 0, output
         assert served(copied_build.releases) > after_kill
     # One that has its last lines still to say may have ended before its kill.
     assert killed >= BUILD_KILLS / 2
+    manifest = releases.read_manifest(releases.current_release(copied_build.releases))
+    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
 
 
 def publish_and_die(work: Path, folder: Path, deadly: int, begin) -> None:
@@ -351,11 +319,11 @@ def publish_and_die(work: Path, folder: Path, deadly: int, begin) -> None:
 
     def count(event: str, arguments: tuple) -> None:
         nonlocal operations
-        if event == "open" or event.startswith(("os.", "shutil.")):
-            if any(str(argument).startswith(str(folder)) for argument in arguments):
-                operations += 1
-                if operations == deadly:
-                    os.kill(os.getpid(), signal.SIGKILL)
+        is_of_files = event == "open" or event.startswith(("os.", "shutil."))
+        if is_of_files and any(str(argument).startswith(str(folder)) for argument in arguments):
+            operations += 1
+            if operations == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
     begin.set()
@@ -408,9 +376,8 @@ def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
     assert exit_code(start_publish(work, folder)) == 0
     longest = time.monotonic() - started
     moments = random.Random(7)
-    killed = 0
+    killed, before = 0, served(folder)
     while killed < TIMED_PUBLISH_KILLS:
-        before = served(folder)
         process = start_publish(work, folder)
         moment = moments.uniform(0, longest)
         time.sleep(moment)
@@ -420,8 +387,9 @@ def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
         else:
             # The machine has become faster.
             longest = moment
-        assert served(folder) >= before
-    before = served(folder)
+        after = served(folder)
+        assert after >= before
+        before = after
     publish(work, folder)
     assert served(folder) > before
 
@@ -450,25 +418,7 @@ def test_ctrl_c_ends_a_build_with_a_sentence(copied_build, sign):
     assert served(copied_build.releases) == before
 
 
-# --- Beside each other -----------------------------------------------------------------------------
-
-
-def test_the_second_of_two_builds_says_who_is_building(copied_build):
-    before = served(copied_build.releases)
-    with start_build(copied_build) as first:
-        # From the first seed on, the database is open.
-        while "1 of" not in first.stdout.readline():
-            assert first.poll() is None
-        second = copied_build.build("--target-path", "target_of_second")
-        assert second.returncode != 0
-        assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
-        assert "Traceback" not in second.stdout
-        assert served(copied_build.releases) == before
-        output, _ = first.communicate(timeout=600)
-        assert first.returncode == 0, output
-    assert served(copied_build.releases) > before
-    manifest = releases.read_manifest(releases.current_release(copied_build.releases))
-    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
+# --- Beside each other ---------------------------------------------------------------------------
 
 
 def test_the_second_of_two_publishers_says_who_is_publishing(work, folder):
