@@ -68,16 +68,14 @@ def list_releases(folder: Path) -> list[Path]:
 
     A folder is one by its manifest, or by its name, should it have lost that.
     """
-    return sorted(
-        (
-            path
-            for path in folder.glob("[!.]*/")
-            if path.name != CURRENT
-            and not path.is_symlink()
-            and (has_manifest(path) or NAME.fullmatch(path.name))
-        ),
-        key=lambda release: (number_of(release), release.name),
-    )
+    there = [
+        path
+        for path in folder.glob("[!.]*/")
+        if path.name != CURRENT
+        and not path.is_symlink()
+        and (has_manifest(path) or NAME.fullmatch(path.name))
+    ]
+    return sorted(there, key=lambda release: (number_of(release), release.name))
 
 
 def has_manifest(release: Path) -> bool:
@@ -113,31 +111,30 @@ def read_manifest(release: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
-        raise ReleaseError(
-            f"{path} cannot be read ({reason}). Roll back to another release."
-        ) from None
-    match manifest:
-        case {
-            "release": str() as name,
-            "git_commit": str() | None as commit,
-            "database": {"bytes": int() as size, "sha256": str()},
-            "marts": dict() as marts,
-        } if (
-            f"{name}{commit}".isprintable()
-            and size < 2**63
-            and all(map(is_measure, marts.values()))
-        ):
-            return manifest
-    raise ReleaseError(
-        f"{path} is damaged: it lacks what manifests hold. Roll back to another release."
-    )
+        problem = f"cannot be read ({reason})"
+    else:
+        match manifest:
+            case {
+                "release": str() as name,
+                "git_commit": str() | None as commit,
+                "database": {"bytes": int() as size, "sha256": str()},
+                "marts": dict() as marts,
+            } if (
+                f"{name}{commit}".isprintable()
+                # More is none that can be shown in MB.
+                and size < 2**63
+                and all(map(is_measure, marts.values()))
+            ):
+                return manifest
+        problem = "is damaged: it lacks what manifests hold"
+    raise ReleaseError(f"{path} {problem}. Roll back to another release.")
 
 
 def is_measure(value: Any) -> bool:
     """Return whether a value is what a manifest says of a mart."""
     match value:
-        case {"rows": int() as rows, "checksum": str()}:
-            return rows < 2**63
+        case {"rows": int(), "checksum": str()}:
+            return True
     return False
 
 
@@ -158,12 +155,13 @@ def verify(release: Path) -> dict:
         raise ReleaseError(f"{database} cannot be read: {reason}") from None
     expected = manifest["marts"]
     same_format = manifest.get("format") == FORMAT
-    problems = [f"{mart} is missing" for mart in sorted(expected.keys() - found.keys())]
-    problems += [
-        f"{mart} is not in the manifest" for mart in sorted(found.keys() - expected.keys())
-    ]
-    for mart in sorted(expected.keys() & found.keys()):
-        if found[mart]["rows"] != expected[mart]["rows"]:
+    problems = []
+    for mart in sorted(expected.keys() | found.keys()):
+        if mart not in found:
+            problems.append(f"{mart} is missing")
+        elif mart not in expected:
+            problems.append(f"{mart} is not in the manifest")
+        elif found[mart]["rows"] != expected[mart]["rows"]:
             problems.append(f"{mart} has {found[mart]['rows']} rows, not {expected[mart]['rows']}")
         elif same_format and found[mart]["checksum"] != expected[mart]["checksum"]:
             problems.append(f"{mart} has other values")
@@ -224,7 +222,9 @@ def publish(
         with lock(folder):
             refuse_folder_as_link(folder)
             refuse_other_project(folder, about.get("project"))
-            remove_leftovers(folder)
+            # What killed runs have left behind.
+            for path in (*folder.glob(f"{BUILDING}*"), *folder.glob(f"{REMOVING}*")):
+                shutil.rmtree(path, ignore_errors=True)
             created_at = datetime.now(UTC)
             number = max(map(number_of, list_releases(folder)), default=0) + 1
             name = f"{created_at:%Y%m%dT%H%M%S.%fZ}-{number}"
@@ -325,25 +325,21 @@ def copy_marts(
         f" (read_write, storage_version {text(STORAGE_VERSION)})"
     )
     try:
-        # One transaction reads all marts as they are at one moment.
-        connection.execute("begin")
-        connection.execute(f"create schema {COPY}.marts")
-        for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
-            connection.execute(
-                f"create table {COPY}.marts.{name(mart)} as "
-                f"select * from {name(source)}.marts.{name(mart)}"
-            )
-        for statement in comments(connection, source, marts):
-            connection.execute(statement)
-        originals = {
-            mart: fingerprint(connection, f"{name(source)}.marts.{name(mart)}") for mart in marts
-        }
-        connection.execute("commit")
-    except BaseException:
-        # Some errors have ended the transaction already.
-        with suppress(duckdb.Error):
-            connection.execute("rollback")
-        raise
+        # One transaction reads all marts as they are at one moment; closing undoes what is not done.
+        with connection.cursor() as transaction:
+            transaction.begin()
+            transaction.execute(f"create schema {COPY}.marts")
+            for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
+                transaction.execute(
+                    f"create table {COPY}.marts.{name(mart)} as "
+                    f"select * from {name(source)}.marts.{name(mart)}"
+                )
+            copy_comments(transaction, source, marts)
+            originals = {
+                mart: fingerprint(transaction, f"{name(source)}.marts.{name(mart)}")
+                for mart in marts
+            }
+            transaction.commit()
     finally:
         # Writes everything into the file and removes its log.
         connection.execute(f"detach {COPY}")
@@ -388,23 +384,20 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple:
     return [column[:2] for column in columns], rows, total
 
 
-def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> Iterator[str]:
-    """Yield the statements that give the copies the comments of the originals."""
-    where = "database_name = ? and schema_name = 'marts' and comment is not null"
-    tables = connection.execute(
-        f"select table_name, comment from duckdb_tables() where {where}"
-        f" union all select view_name, comment from duckdb_views() where {where}",
-        [source, source],
+def copy_comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> None:
+    """Give the copies the comments of the originals."""
+    where = "where database_name = $1 and schema_name = 'marts' and comment is not null"
+    found = connection.execute(
+        f"select table_name, null, comment from duckdb_tables() {where}"
+        f" union all select view_name, null, comment from duckdb_views() {where}"
+        f" union all select table_name, column_name, comment from duckdb_columns() {where}",
+        [source],
     ).fetchall()
-    columns = connection.execute(
-        f"select table_name, column_name, comment from duckdb_columns() where {where}", [source]
-    ).fetchall()
-    for table, comment in tables:
+    for table, column, comment in found:
         if table in marts:
-            yield f"comment on table {COPY}.marts.{name(table)} is {text(comment)}"
-    for table, column, comment in columns:
-        if table in marts:
-            yield f"comment on column {COPY}.marts.{name(table)}.{name(column)} is {text(comment)}"
+            kind = "column" if column else "table"
+            place = ".".join(map(name, [table, column] if column else [table]))
+            connection.execute(f"comment on {kind} {COPY}.marts.{place} is {text(comment)}")
 
 
 def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -413,7 +406,7 @@ def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
         "select table_name from information_schema.tables"
         " where table_catalog = current_database() and table_schema = 'marts' order by table_name"
     ).fetchall()
-    return [row[0] for row in rows]
+    return [mart for (mart,) in rows]
 
 
 def measure_marts(
@@ -545,13 +538,6 @@ def remove_old_releases(folder: Path) -> None:
                 shutil.rmtree(release.rename(folder / (REMOVING + release.name)))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs have left behind."""
-    for pattern in (BUILDING, REMOVING):
-        for path in folder.glob(f"{pattern}*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def flush(path: Path) -> None:
     """Flush a file or the entries of a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -577,56 +563,25 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def print_releases(folder: Path) -> None:
-    """Print the releases, the last one first, with a star at the one that is served.
-
-    Raises ReleaseError when none is.
-    """
-    served = folder / (folder / CURRENT).resolve().name
-    for release in reversed(list_releases(folder)):
-        star = "*" if release == served else " "
-        try:
-            manifest = read_manifest(release)
-        except ReleaseError as error:
-            print(star, release.name, error, sep="  ")
-            continue
-        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
-        print(
-            star,
-            release.name,
-            f"{len(manifest['marts'])} marts",
-            f"{events:,} events" if events is not None else "without events",
-            f"{manifest['database']['bytes'] / 1e6:.1f} MB",
-            f"commit {manifest['git_commit'] or 'unknown'}",
-            sep="  ",
-        )
-    refuse_folder_as_link(folder)
-    current_release(folder)
-
-
 def describe_releases(folder: Path) -> Iterator[str]:
     """Yield a line for each release, the last one first, with a star at the one that is served.
 
     Raises ReleaseError at the end when none is.
     """
-    served = folder / (folder / CURRENT).resolve().name
+    served = (folder / CURRENT).resolve().name
     for release in reversed(list_releases(folder)):
-        star = "*" if release == served else " "
         try:
             manifest = read_manifest(release)
         except ReleaseError as error:
-            yield f"{star}  {release.name}  {error}"
-            continue
-        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
-        yield "  ".join(
-            (
-                star,
-                release.name,
+            about = [str(error)]
+        else:
+            events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
+            about = [
                 f"{len(manifest['marts'])} marts",
                 f"{events:,} events" if events is not None else "without events",
                 f"{manifest['database']['bytes'] / 1e6:.1f} MB",
                 f"commit {manifest['git_commit'] or 'unknown'}",
-            )
-        )
+            ]
+        yield "  ".join(["*" if release.name == served else " ", release.name, *about])
     refuse_folder_as_link(folder)
     current_release(folder)
