@@ -95,13 +95,12 @@ def number_of(release: Path) -> int:
 def current_release(folder: Path) -> Path:
     """Return the folder of the release that is served; raises ReleaseError when there is none."""
     current = folder / CURRENT
-    if not current.exists():
-        if there := list_releases(folder):
-            names = ", ".join(release.name for release in there)
-            raise ReleaseError(f"No release is served in {folder}. Roll back to one of: {names}.")
-        raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
-    # Under the folder as it was named, so that it compares to the others in there.
-    return folder / current.resolve().name
+    if current.exists():
+        # Under the folder as it was named, so that it compares to the others in there.
+        return folder / current.resolve().name
+    if names := ", ".join(release.name for release in list_releases(folder)):
+        raise ReleaseError(f"No release is served in {folder}. Roll back to one of: {names}.")
+    raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
 
 
 def read_manifest(release: Path) -> dict:
@@ -325,7 +324,7 @@ def copy_marts(
         f" (read_write, storage_version {text(STORAGE_VERSION)})"
     )
     try:
-        # One transaction reads all marts as they are at one moment; closing undoes what is not done.
+        # One transaction reads all marts at one moment; closing undoes what is not committed.
         with connection.cursor() as transaction:
             transaction.begin()
             transaction.execute(f"create schema {COPY}.marts")
@@ -377,11 +376,9 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple:
     """
     columns = connection.execute(f"describe {relation}").fetchall()
     # The constant, because a hash mixes all values but the last.
-    values = ", ".join([*(name(column[0]) for column in columns), "0"])
-    rows, total = connection.execute(
-        f"select count(*), sum(hash({values})) from {relation}"
-    ).fetchone()
-    return [column[:2] for column in columns], rows, total
+    values = ", ".join([*(name(column) for column, *_ in columns), "0"])
+    measures = connection.execute(f"select count(*), sum(hash({values})) from {relation}")
+    return [column[:2] for column in columns], measures.fetchone()
 
 
 def copy_comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> None:
@@ -412,10 +409,7 @@ def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def measure_marts(
     connection: duckdb.DuckDBPyConnection, marts: list[str], schema: str = "marts"
 ) -> dict[str, dict]:
-    """Return for each mart its number of rows and a checksum of its values, whatever their order.
-
-    Every version of DuckDB finds the same checksum; see checksum_query.
-    """
+    """Return each mart's number of rows and a checksum of its values, whatever their order."""
     measured = {}
     for mart in marts:
         relation = f"{schema}.{name(mart)}"
@@ -428,10 +422,9 @@ def measure_marts(
 def checksum_query(relation: str, columns: list[tuple]) -> str:
     """Return the query for the number of rows and the checksum of a relation.
 
-    `columns` begin with name and type. The checksum is made of MD5 and whole numbers only, because
-    DuckDB's own hash changes with its version. MD5 is slow and most texts occur many times, so rows
-    with the same texts are taken together: MD5 of the texts, the number of these rows and a sum of
-    a hash of each row's numbers; and all that summed up.
+    `columns` begin with name and type. MD5 and whole numbers are the same in every DuckDB, its own
+    hash is not. MD5 is slow and most texts occur many times, so rows with the same texts are taken
+    together: MD5 of the texts, the number of these rows and a sum of a hash of each row's numbers.
 
     The hash: each number times a constant of its column (62 bits, odd; a missing number counts as
     2^64, which none is), these joined by xor, folded to 62 bits and squared, so that it matters
@@ -469,7 +462,6 @@ def write_manifest(
     building: Path, release: str, created_at: datetime, marts: dict[str, dict], about: dict
 ) -> None:
     """Write what the release holds and where it comes from."""
-    database = building / DATABASE
     manifest = {
         "format": FORMAT,
         "release": release,
@@ -480,8 +472,8 @@ def write_manifest(
         "database": {
             "file": DATABASE,
             "storage_version": STORAGE_VERSION,
-            "bytes": database.stat().st_size,
-            "sha256": sha256(database),
+            "bytes": (building / DATABASE).stat().st_size,
+            "sha256": sha256(building / DATABASE),
         },
         "marts": marts,
     }
@@ -490,17 +482,12 @@ def write_manifest(
 
 def git_commit() -> str | None:
     """Return the commit of the project, `-dirty` when files differ from it, None without git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        described = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    except OSError:
         return None
-    return described.stdout.strip()
+    return described.stdout.strip() or None
 
 
 def make_durable(building: Path) -> None:
