@@ -313,6 +313,15 @@ def own_build(built_project, tmp_path) -> Project:
     return Project(shutil.copytree(built_project.root, tmp_path / "own_build", symlinks=True))
 
 
+@pytest.fixture(scope="module")
+def copied_build(built_project, new_project) -> Project:
+    """A copy of the seed build with its release, for the builds of a module that may go wrong."""
+    project = new_project("copied")
+    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
+    shutil.copytree(built_project.releases, project.releases, symlinks=True)
+    return project
+
+
 @pytest.fixture(scope="session")
 def release_file(built_project) -> Path:
     """The published database of the seed build, under the path that clients use."""
