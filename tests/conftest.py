@@ -1,7 +1,6 @@
 """Builds of the project in temporary places, shared by the tests."""
 
 import fcntl
-import math
 import os
 import pickle
 import shutil
@@ -26,110 +25,74 @@ from ott import plugin
 from ott.build import WITHOUT_UNIT_TESTS
 
 PROJECT = Path(__file__).parent.parent
-SOURCES = ("models", "seeds", "macros", "analyses", "tests", "scripts")
-ROOT_FILES = ("dbt_project.yml", "profiles.yml")
 # Unit tests check code, and `built_project` has seen to that.
 BUILD = ("build", *WITHOUT_UNIT_TESTS)
 DBT = Path(sys.executable).with_name("dbt")
-
-
+AS_TEXT = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 # The files that take longest, so that no process is left alone with one of them at the end; the
 # second needs no build of the others, for which it would wait.
 LONGEST = ("faults", "incremental", "events_source", "anywhere", "releases", "marts", "postgres")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @dataclass
-class BuiltProject:
-    """A copy of the project in a folder of its own, to be read."""
+class Project:
+    """A copy of the project; `parsed` is where all tests share what dbt has parsed of it."""
 
     root: Path
+    parsed: Path | None = None
+    # The variables with which dbt has parsed it last.
+    parsed_with: str | None = None
 
     @property
     def releases(self) -> Path:
-        """The folder of the releases."""
         return self.root / "release"
 
     @property
     def events_file(self) -> Path:
-        """The seed that holds the raw events."""
         return self.root / "seeds" / "raw_compliance_events.csv"
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open the built database as a reader would."""
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
 
-
-@dataclass
-class Project(BuiltProject):
-    """A copy of the project that can be built and changed.
-
-    `parsed` is a folder that all tests share, with what dbt has parsed, by its variables.
-    """
-
-    parsed: Path | None = None
-
-    def dbt(
-        self,
-        *arguments: str,
-        prefix: tuple[str, ...] = (),
-        cwd: Path | None = None,
-        is_parsed: bool = False,
-        **environment: str,
-    ) -> subprocess.CompletedProcess:
-        """Run dbt in the copy or another folder; stdout holds both outputs as text.
+    def dbt(self, *arguments: str, prefix=(), cwd=None, is_parsed=False, **environment: str):
+        """Run dbt in the copy or another folder; stdout of the result holds both outputs as text.
 
         With `is_parsed`, as if parsed with these variables: for what ends before the first step.
         """
+        folder = cwd or self.root
         arguments = ("--no-use-colors", *arguments)
         variables = {**clean_environment(), **environment}
         own = all(name.startswith(("OTT_", "DBT_")) for name in environment)
         # Other modules than those that the forks have imported need a process of their own.
-        if own and not prefix and "PYTHONPATH" not in variables:
-            with self.parsed_before(arguments, is_parsed):
-                return run_dbt(arguments, cwd or self.root, variables, is_parsed)
-        return subprocess.run(
-            [*prefix, DBT, *arguments],
-            cwd=cwd or self.root,
-            env=variables,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=600,
-        )
-
-    @contextmanager
-    def parsed_before(self, arguments: tuple[str, ...], is_parsed: bool) -> Iterator[None]:
-        """Let dbt find what any test has parsed with the same variables, and keep it for others.
-
-        dbt parses all anew for other variables than the last time; changed files it finds itself.
-        """
+        if prefix or not own or "PYTHONPATH" in variables:
+            command = [*prefix, DBT, *arguments]
+            return subprocess.run(command, cwd=folder, env=variables, timeout=600, **AS_TEXT)
         if self.parsed is None:
-            yield
-            return
+            return run_dbt(arguments, folder, variables, is_parsed)
+        # dbt parses all anew for other variables than the last time; changed files it finds itself.
         words = [word for flag, word in pairwise(arguments) if flag in ("--vars", "--target")]
         key = sha256(repr([] if is_parsed else words).encode()).hexdigest()
         kept = self.parsed / f"{key}.msgpack"
         found = self.root / "target" / "partial_parse.msgpack"
-        last = found.with_name("variables")
-        if kept.exists() and (not last.exists() or last.read_text() != key):
+        if kept.exists() and self.parsed_with != key:
             found.parent.mkdir(exist_ok=True)
             shutil.copy(kept, found)
-        yield
+        result = run_dbt(arguments, folder, variables, is_parsed)
         if is_parsed:
             # It stands there as if it had been parsed with other variables.
             found.unlink(missing_ok=True)
-            last.unlink(missing_ok=True)
+            self.parsed_with = None
         elif found.exists() and "--target-path" not in arguments:
-            last.write_text(key)
+            self.parsed_with = key
             if not kept.exists():
-                shutil.copy(found, kept.with_suffix(f".{os.getpid()}"))
-                kept.with_suffix(f".{os.getpid()}").rename(kept)
+                shutil.copy(found, kept.with_suffix(f".{os.getpid()}")).rename(kept)
+        return result
 
     def build(self, *arguments: str, **more) -> subprocess.CompletedProcess:
         """Build as `make build` does."""
@@ -139,20 +102,17 @@ class Project(BuiltProject):
     def start_dbt(self, *arguments: str) -> Iterator[subprocess.Popen]:
         """Start dbt in a process group of its own, which is gone at the end.
 
-        Its output goes into the smallest pipe there is. So it waits for its reader, and is still
-        under way after any line that many others follow, however slow the reader is.
+        Its output goes into the smallest pipe there is: it waits for its reader, however slow that
+        is, and so is still under way after any line that many others follow.
         """
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [DBT, "--no-use-colors", *arguments],
             cwd=self.root,
             env=clean_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             start_new_session=True,
-            text=True,
             pipesize=os.sysconf("SC_PAGE_SIZE"),
-        )
-        with process:
+            **AS_TEXT,
+        ) as process:
             try:
                 yield process
             finally:
@@ -160,11 +120,8 @@ class Project(BuiltProject):
 
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
-        subprocess.run(
-            [sys.executable, self.root / "scripts" / "ott", "generate", *arguments],
-            check=True,
-            capture_output=True,
-        )
+        command = [sys.executable, self.root / "scripts" / "ott", "generate", *arguments]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def kill(process: subprocess.Popen) -> bool:
@@ -209,11 +166,8 @@ def assert_same(
         for row, wanted in zip(actual[name], rows, strict=True):
             for value, other in zip(row, wanted, strict=True):
                 if isinstance(value, float) and isinstance(other, float):
-                    assert math.isclose(value, other, rel_tol=tolerance, abs_tol=1e-12) or (
-                        math.isnan(value) and math.isnan(other)
-                    ), (name, row, wanted)
-                else:
-                    assert value == other, (name, row, wanted)
+                    other = pytest.approx(other, rel=tolerance, abs=1e-12, nan_ok=True)
+                assert value == other, (name, row, wanted)
 
 
 @pytest.fixture(scope="session")
@@ -234,52 +188,42 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def copy_project(root: Path) -> None:
+def copy_project(root: Path, parsed: Path | None = None) -> Project:
     """Copy what belongs to the project and nothing that was made of it."""
-    for folder in SOURCES:
+    for folder in ("models", "seeds", "macros", "analyses", "tests", "scripts"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / folder, root / folder, ignore=ignored)
-    for file in ROOT_FILES:
+    for file in ("dbt_project.yml", "profiles.yml"):
         shutil.copy(PROJECT / file, root / file)
+    return Project(root, parsed)
 
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory, shared_folder) -> Callable[[str], Project]:
-    """Return a function that makes a fresh copy of the project.
-
-    It holds what dbt has parsed of the project before, so that it parses no more than what changes.
-    """
+    """Return a function that makes a fresh copy, of which dbt parses no more than what changes."""
 
     def parse(folder: Path) -> None:
-        copy_project(folder / "project")
-        result = Project(folder / "project", folder).dbt("--warn-error", "parse")
+        result = copy_project(folder / "project", folder).dbt("--warn-error", "parse")
         assert result.returncode == 0, result.stdout
 
     parsed = make_once(shared_folder / "parsed", parse)
-
-    def copy(name: str) -> Project:
-        root = tmp_path_factory.mktemp(name)
-        copy_project(root)
-        return Project(root, parsed)
-
-    return copy
+    return lambda name: copy_project(tmp_path_factory.mktemp(name), parsed)
 
 
 @pytest.fixture(scope="session")
-def built_project(shared_folder) -> Iterator[BuiltProject]:
+def built_project(shared_folder) -> Iterator[Project]:
     """A copy with the committed seed, built whole, warnings being errors.
 
     All tests share it, so none may change it; `own_build` is for those that run commands.
     """
 
     def build(folder: Path) -> None:
-        copy_project(folder)
-        result = Project(folder).dbt("--warn-error", "build")
+        result = copy_project(folder).dbt("--warn-error", "build")
         assert result.returncode == 0, result.stdout
 
     root = make_once(shared_folder / "seed", build)
     before = state_of_files(root)
-    yield BuiltProject(root)
+    yield Project(root)
     assert state_of_files(root) == before, "a test has changed the build that all share"
 
 
@@ -298,19 +242,25 @@ def compiled_marts(shared_folder):
     return pickle.loads((folder / "compiled.pickle").read_bytes())
 
 
-def state_of_files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of every file, but for what Python keeps of its own."""
-    return {
-        path: (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
-    }
+def state_of_files(folder: Path) -> dict[Path, int]:
+    """Time of every file, but for what Python keeps of its own."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {file: file.stat().st_mtime_ns for file in files if file.parent.name != "__pycache__"}
 
 
 @pytest.fixture
 def own_build(built_project, tmp_path) -> Project:
     """A copy of the seed build, with all that dbt wrote, for a test to run commands in."""
     return Project(shutil.copytree(built_project.root, tmp_path / "own_build", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def copied_build(built_project, new_project) -> Project:
+    """A copy of the seed build with its release, for the builds of a module that may go wrong."""
+    project = new_project("copied")
+    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
+    shutil.copytree(built_project.releases, project.releases, symlinks=True)
+    return project
 
 
 @pytest.fixture(scope="session")
@@ -322,9 +272,7 @@ def release_file(built_project) -> Path:
 @pytest.fixture
 def folder(built_project, tmp_path) -> Path:
     """A folder with the release of the seed build."""
-    copy = tmp_path / "release"
-    shutil.copytree(built_project.releases, copy, symlinks=True)
-    return copy
+    return shutil.copytree(built_project.releases, tmp_path / "release", symlinks=True)
 
 
 @pytest.fixture
@@ -335,13 +283,8 @@ def work(built_project, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def marts(built_project) -> Callable[[str], pd.DataFrame]:
-    """Return a function that reads a public table of the seed build as a data frame."""
-
-    def read(name: str) -> pd.DataFrame:
-        with built_project.connect() as connection:
-            return connection.sql(f"select * from marts.{name}").df()
-
-    return read
+    """A function that reads a public table of the seed build as a data frame."""
+    return lambda name: built_project.connect().sql(f"from marts.{name}").df()
 
 
 @pytest.fixture(scope="session")
@@ -355,8 +298,7 @@ def client_folder(tmp_path_factory) -> Path:
 def install(folder: Path, command: Callable[[Path], list], probe: list) -> Path:
     """Run a command that fills a folder, unless it is there; skip without network.
 
-    The probe is a command that asks the registry for anything: it tells a program that cannot be
-    installed, which is a failure, from a machine without network.
+    The probe, which asks the registry for anything, tells that from what cannot be installed.
     """
     if folder.exists():
         return folder

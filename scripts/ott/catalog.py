@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ class Table:
     columns: tuple[Column, ...]
 
 
-class Release:
+class Release(AbstractContextManager):
     """One release, opened read-only; it stays what it is when another one is served."""
 
     def __init__(self, where: Path) -> None:
@@ -62,10 +63,6 @@ class Release:
                 f"{self.file} cannot be opened as a DuckDB database: {reason}"
             ) from error
 
-    def __enter__(self) -> Release:
-        """Return the release."""
-        return self
-
     def __exit__(self, *error: object) -> None:
         """Close the database."""
         self.connection.close()
@@ -83,22 +80,17 @@ class Release:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """The tables by name, in alphabetical order."""
-        here = f"database_name = current_database() and schema_name = '{SCHEMA}'"
-        columns: dict[str, list[Column]] = {}
-        for row in self.query(
-            "select table_name, column_name, data_type, coalesce(comment, '') as comment"
-            f" from duckdb_columns() where {here} order by table_name, column_index"
-        ):
-            column = Column(row["column_name"], row["data_type"], row["comment"])
-            columns.setdefault(row["table_name"], []).append(column)
+        rows = self.query(f"""
+            select t.table_name as name, coalesce(any_value(t.comment), '') as comment, list({{
+                'name': c.column_name, 'type': c.data_type, 'comment': coalesce(c.comment, '')
+            }} order by c.column_index) as columns
+            from duckdb_tables() as t join duckdb_columns() as c using (database_oid, table_oid)
+            where t.database_name = current_database() and t.schema_name = '{SCHEMA}'
+            group by t.table_name order by t.table_name
+        """)
         return {
-            row["table_name"]: Table(
-                row["table_name"], row["comment"], tuple(columns[row["table_name"]])
-            )
-            for row in self.query(
-                "select table_name, coalesce(comment, '') as comment"
-                f" from duckdb_tables() where {here} order by table_name"
-            )
+            row["name"]: Table(**row | {"columns": tuple(Column(**c) for c in row["columns"])})
+            for row in rows
         }
 
     def size(self, table: str) -> int:
@@ -111,12 +103,12 @@ class Release:
         Optional tables may be missing.
         """
         lacking = set()
-        for table, column in used:
-            if table in self.tables:
-                if all(column != present.name for present in self.tables[table].columns):
-                    lacking.add(f"{table}.{column}")
-            elif table not in OPTIONAL_TABLES:
-                lacking.add(table)
+        for name, column in used:
+            if table := self.tables.get(name):
+                if column not in {present.name for present in table.columns}:
+                    lacking.add(f"{name}.{column}")
+            elif name not in OPTIONAL_TABLES:
+                lacking.add(name)
         if lacking:
             raise ReleaseError(
                 f"The release at {self.file} lacks {', '.join(sorted(lacking))}:"
@@ -129,11 +121,9 @@ class Release:
         try:
             content = json.loads((self.file.parent / MANIFEST).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
-            return {}
-        if not isinstance(content, dict):
-            return {}
+            content = None
         return {
             name: value
-            for name, value in content.items()
+            for name, value in (content.items() if isinstance(content, dict) else ())
             if isinstance(value, str) and value.isprintable()
         }

@@ -5,6 +5,7 @@ Modules that take long to import are imported by the commands that need them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import Choice, IntRange
 
 from ott import PROJECT, OttError, WrongArgumentsError
+from ott.build import build as build_all
+from ott.files import encoding_problem
+from ott.lab import spark_cluster
 
 CORES = os.cpu_count() or 1
 EXIT_CODES = """\
@@ -24,10 +29,11 @@ exit code:
 """
 
 
-class Help:
-    """Ends a command's help with its epilog, written as it is, and with the exit codes.
+class Command(click.Command):
+    """A command; its options of several values take them one after the other: `--sizes 1M 10M`.
 
-    The epilog may be a function, where writing it takes modules that the command alone needs.
+    Its help ends with its epilog, written as it is, and with the exit codes. The epilog may be a
+    function, where writing it takes modules that the command alone needs.
     """
 
     epilog: str | Callable[[], str] | None
@@ -37,10 +43,6 @@ class Help:
         own = self.epilog() if callable(self.epilog) else self.epilog
         for text in filter(None, (own, EXIT_CODES)):
             formatter.write(f"\n{text}")
-
-
-class Command(Help, click.Command):
-    """A command; its options of several values take them one after the other: `--sizes 1M 10M`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat such an option before each of its values, as click wants it."""
@@ -56,27 +58,28 @@ class Command(Help, click.Command):
         return super().parse_args(ctx, words)
 
 
-class Group(Help, click.Group):
-    """Commands under one name."""
+class Group(Command, click.Group):
+    """Commands under one name, in the order in which they stand here."""
 
     command_class = Command
     group_class = type
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names in the order in which they stand here."""
+        """Return their names."""
         return [*self.commands]
 
 
-def option(
-    name: str, kind: Any, default: Any, help: str, shown: str | None = None, **rest: Any
-) -> Callable:
-    """Return an option of click's; `name` has its metavar behind it, as in `--events N`.
+def option(said: str, kind: Any = str, default: Any = None, **rest: Any) -> Callable:
+    """Return an option of click's from what the help says of it: `--events N  number of rows`.
 
-    The help ends with the default, `shown` in place of a value that says less; None is not shown.
+    `N...` takes several values. The help ends with the default, if it does not say so itself.
     """
-    name, _, metavar = name.partition(" ")
-    if shown or default is not None:
-        help = f"{help} (default: {shown or default})"
+    declared, _, help = said.partition("  ")
+    name, _, metavar = declared.partition(" ")
+    if default is not None and "(default: " not in help:
+        shown = default.relative_to(PROJECT) if isinstance(default, Path) else default
+        help = f"{help} (default: {shown})"
+    rest["multiple"] = metavar.endswith("...")
     return click.option(
         name, type=kind, default=default, metavar=metavar or None, help=help, **rest
     )
@@ -96,7 +99,7 @@ def number(least: float, most: float) -> Callable[[str], float]:
 
 def name_from(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
     """Return a type of the names that a function returns, which may import what knows them."""
-    return lambda text: click.Choice([*names()]).convert(text, None, None)
+    return lambda text: Choice([*names()]).convert(text, None, None)
 
 
 def size(text: str) -> int:
@@ -117,21 +120,25 @@ def memory(text: str) -> str:
     return text
 
 
+def listed(texts: dict[str, str]) -> str:
+    """Return names and what they stand for as a part of a help."""
+    width = max(map(len, texts))
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in texts.items())
+
+
+TARGET = PROJECT / "target"
+COUNT = IntRange(1, 10**12)
 PATH = click.Path(path_type=Path)
 ABSOLUTE_PATH = click.Path(resolve_path=True, path_type=Path)
 SEED = option(
-    "--seed S",
-    click.IntRange(0, 2**32 - 1),
+    "--seed S  another seed, other events; the same seed, the same events",
+    IntRange(0, 2**32 - 1),
     42,
-    "another seed, other events; the same seed, the same events",
 )
 RELEASE = option(
-    "--release PATH",
+    "--release PATH  a release: the DuckDB file, the folder that holds it, or the folder of all "
+    "releases, of which the current one is taken (default: $OTT_RELEASE_PATH or else release)",
     PATH,
-    None,
-    "a release: the DuckDB file, the folder that holds it, or the folder of all releases, of which "
-    "the current one is taken",
-    "$OTT_RELEASE_PATH or else release",
 )
 RELEASE_FOLDER = """\
 environment:
@@ -164,9 +171,7 @@ def build(dbt_options: tuple[str, ...]) -> int:
     This is `dbt build` without the unit tests, which check the code and not the data; it takes the
     options of `dbt build`. The last lines say what was found and what to look at next.
     """
-    from ott import build
-
-    return build.build(dbt_options)
+    return build_all(dbt_options)
 
 
 @ott.command(
@@ -193,16 +198,12 @@ def query(sql: str | None, release: Path | None, as_csv: bool) -> None:
 
 
 @ott.command("check-encoding")
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
-)
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 def check_encoding(files: tuple[Path, ...]) -> None:
     """Check that CSV files are UTF-8, before dbt reads them.
 
     It says which file is not, in which line, and what to do.
     """
-    from ott.files import encoding_problem
-
     problems = [*filter(None, map(encoding_problem, files))]
     if problems:
         raise OttError("\n".join(problems))
@@ -230,60 +231,40 @@ examples:
 """
 )
 @option(
-    "--scenario",
-    click.Choice(["notebook", "realistic", "null", "dirty"]),
+    "--scenario  what to generate, see below",
+    Choice(["notebook", "realistic", "null", "dirty"]),
     "notebook",
-    "what to generate, see below",
 )
-@option("--events N", click.IntRange(0, 10**12), 5000, "number of rows")
+@option("--events N  number of rows", IntRange(0, 10**12), 5000)
 @SEED
 @option(
-    "--as-of TIME",
+    "--as-of TIME  the time that counts as now, 'YYYY-MM-DD HH:MM:SS' in UTC",
     click.DateTime(["%Y-%m-%d %H:%M:%S"]),
     "2026-01-31 00:00:00",
-    "the time that counts as now, 'YYYY-MM-DD HH:MM:SS' in UTC",
 )
 @option(
-    "--output PATH",
+    "--output PATH  the file to write or replace, in a folder that exists (default: "
+    "seeds/raw_compliance_events.csv in the project)",
     PATH,
     PROJECT / "seeds" / "raw_compliance_events.csv",
-    "the file to write or replace, in a folder that exists",
-    "seeds/raw_compliance_events.csv in the project",
 )
 @option(
-    "--format",
-    click.Choice(["csv", "parquet"]),
-    None,
-    "of the file",
-    "what the output's suffix says, csv if it has none",
+    "--format  of the file (default: what the output's suffix says, csv if it has none)",
+    Choice(["csv", "parquet"]),
+)
+@option("--users N  realistic, null: number of users (default: events // 25, at least 1)", COUNT)
+@option(
+    "--days D  realistic, null: length of the window that ends at --as-of (default: 30)",
+    IntRange(1, 10_000),
 )
 @option(
-    "--users N",
-    click.IntRange(1, 10**12),
-    None,
-    "realistic, null: number of users",
-    "events // 25, at least 1",
-)
-@option(
-    "--days D",
-    click.IntRange(1, 10_000),
-    None,
-    "realistic, null: length of the window that ends at --as-of",
-    "30",
-)
-@option(
-    "--user-effect-sd X",
+    "--user-effect-sd X  realistic, null: standard deviation of the users' own effects on the "
+    "log odds of a violation (default: 0.5 for realistic, 0 for null)",
     number(0, 10),
-    None,
-    "realistic, null: standard deviation of the users' own effects on the log odds of a violation",
-    "0.5 for realistic, 0 for null",
 )
 @option(
-    "--defect-rate R",
+    "--defect-rate R  dirty: share of the rows that are touched, 0 to 1 (default: 0.05)",
     number(0, 1),
-    None,
-    "dirty: share of the rows that are touched, 0 to 1",
-    "0.05",
 )
 def generate(**options: Any) -> None:
     """Generate synthetic events, as CSV or Parquet.
@@ -299,9 +280,6 @@ def generate(**options: Any) -> None:
         print(f"Wrote what is known about them to {path}")
 
 
-# --- releases ------------------------------------------------------------------------------------
-
-
 @ott.group(epilog=RELEASE_FOLDER)
 def releases() -> None:
     """List, verify and roll back releases.
@@ -315,8 +293,7 @@ def list_releases() -> None:
     """List the releases, last one first; * is the one served."""
     from ott.releases import describe_releases, release_folder
 
-    folder = release_folder()
-    for line in describe_releases(folder):
+    for line in describe_releases(release_folder()):
         print(line)
 
 
@@ -343,17 +320,12 @@ def rollback(release: str | None) -> None:
 
 @ott.command()
 @RELEASE
+@option("--output FILE  HTML file to write", PATH, TARGET / "compliance_report.html")
 @option(
-    "--output FILE",
-    PATH,
-    PROJECT / "target" / "compliance_report.html",
-    "HTML file to write",
-    "target/compliance_report.html",
-)
-@click.option(
-    "--with-users",
+    "--with-users  show single users with their ids and ages, which are personal data "
+    "(default: none)",
+    bool,
     is_flag=True,
-    help="show single users with their ids and ages, which are personal data (default: none)",
 )
 def report(release: Path | None, output: Path, with_users: bool) -> None:
     """Write one HTML file that shows the published tables.
@@ -369,20 +341,11 @@ def report(release: Path | None, output: Path, with_users: bool) -> None:
 
 
 @ott.command(epilog=RELEASE_FOLDER)
+@option("--output FILE  where to write the bundle", PATH, TARGET / "superset_dashboard.zip")
 @option(
-    "--output FILE",
-    PATH,
-    PROJECT / "target" / "superset_dashboard.zip",
-    "where to write the bundle",
-    "target/superset_dashboard.zip",
-)
-@option(
-    "--database-path PATH",
-    str,
-    None,
-    "absolute path of the published file as the Superset server sees it; go through `current`, so "
-    "that Superset follows new releases",
-    "current/ott_compliance.duckdb in the folder of the releases",
+    "--database-path PATH  absolute path of the published file as the Superset server sees it; "
+    "go through `current`, so that Superset follows new releases (default: "
+    "current/ott_compliance.duckdb in the folder of the releases)",
 )
 def superset(output: Path, database_path: str | None) -> None:
     """Write a dashboard that Superset imports.
@@ -423,10 +386,10 @@ examples:
   PGSERVICE=analytics ott postgres --schema compliance
 """,
 )
-@option("--dsn DSN", str, None, "connection string or URI of the database")
-@option("--schema", str, "marts", "schema to write")
-@option("--release NAME", str, None, "release to copy", "the one that is served")
-@option("--wait SECONDS", float, 300, "how long to wait for readers of the old tables to finish")
+@option("--dsn DSN  connection string or URI of the database")
+@option("--schema  schema to write", str, "marts")
+@option("--release NAME  release to copy (default: the one that is served)")
+@option("--wait SECONDS  how long to wait for readers of the old tables to finish", float, 300)
 @click.pass_context
 def postgres(
     context: click.Context, dsn: str | None, schema: str, release: str | None, wait: float
@@ -448,22 +411,18 @@ def postgres(
 # --- the lab -------------------------------------------------------------------------------------
 
 
-def _scenarios() -> Iterable[str]:
+def _scenarios() -> dict[str, str]:
     from ott.lab.calibrate import SCENARIOS
 
-    return SCENARIOS
+    return {name: scenario.description for name, scenario in SCENARIOS.items()}
 
 
 def _calibrate_epilog() -> str:
-    from ott.lab.calibrate import BASELINE_RUNS, POWER, SCENARIOS
+    from ott.lab.calibrate import BASELINE_RUNS, POWER
 
-    width = max(map(len, SCENARIOS))
-    scenarios = "\n".join(
-        f"  {name:{width}}  {scenario.description}" for name, scenario in SCENARIOS.items()
-    )
     return f"""\
 scenarios:
-{scenarios}
+{listed(_scenarios())}
 
   A planted difference is the median of what {BASELINE_RUNS} data sets without it call
   detectable with {POWER:.0%} power.
@@ -476,44 +435,30 @@ examples:
 
 @ott.command(epilog=_calibrate_epilog)
 @option(
-    "--runs N",
-    click.IntRange(1, 1_000_000),
+    "--runs N  data sets per scenario (default: 500, about 10 minutes on two cores)",
+    IntRange(1, 1_000_000),
     500,
-    "data sets per scenario",
-    "500, about 10 minutes on two cores",
 )
 @SEED
 @option(
-    "--events N",
-    click.IntRange(100, 1_000_000),
+    "--events N  events per data set; the scenarios of days and the planted ones have 4 and the "
+    "realistic 12 times as many",
+    IntRange(100, 1_000_000),
     5000,
-    "events per data set; the scenarios of days and the planted ones have 4 and the realistic 12 "
-    "times as many",
 )
 @option(
-    "--scenarios NAME...",
-    name_from(_scenarios),
-    None,
-    "which scenarios to run, see below",
-    "all",
-    multiple=True,
+    "--scenarios NAME...  which scenarios to run, see below (default: all)", name_from(_scenarios)
 )
 @option(
-    "--workers N",
-    click.IntRange(1, 256),
+    f"--workers N  processes that run the models (default: one per core, here {CORES})",
+    IntRange(1, 256),
     CORES,
-    "processes that run the models",
-    f"one per core, here {CORES}",
 )
 @option(
-    "--output PATH",
+    "--output PATH  a JSON file to write the shares to, in a folder that exists",
     click.Path(dir_okay=False, path_type=Path),
-    None,
-    "a JSON file to write the shares to, in a folder that exists",
 )
-def calibrate(
-    runs: int, seed: int, events: int, scenarios: tuple[str, ...], workers: int, output: Path | None
-) -> None:
+def calibrate(scenarios: tuple[str, ...], output: Path | None, **sizes: int) -> None:
     """Show whether the statistics keep what they promise.
 
     That is, on synthetic data sets: how often the findings claim a difference where there is none,
@@ -525,8 +470,6 @@ def calibrate(
     required of it ("open": the share misses it, but its interval does not). The same arguments give
     the same shares, whatever the number of workers.
     """
-    import json
-
     from ott.lab import calibrate
 
     if output and not output.resolve().parent.is_dir():
@@ -535,85 +478,57 @@ def calibrate(
         )
     started = time.monotonic()
     names = list(dict.fromkeys(scenarios or calibrate.SCENARIOS))
-    result = calibrate.calibrate(names, runs, events, seed, workers)
+    result = calibrate.calibrate(names, **sizes)
     if output:
         output.write_text(f"{json.dumps(result, indent=2)}\n", encoding="utf-8")
     print(calibrate.as_markdown(result))
     print(f"\nTook {(time.monotonic() - started) / 60:.1f} minutes.")
 
 
-def _engines() -> Iterable[str]:
+def _engines() -> dict[str, str]:
     from ott.lab.benchmark.engines import ENGINES
 
-    return ENGINES
+    return {name: text.replace("`", "") for name, text in ENGINES.items()}
 
 
-def _benchmark_epilog() -> str:
-    from ott.lab.benchmark.engines import ENGINES
-
-    width = max(map(len, ENGINES))
-    engines = "\n".join(
-        f"  {name:{width}}  {text.replace('`', '')}" for name, text in ENGINES.items()
-    )
-    return f"""\
+@ott.command(
+    epilog=lambda: (
+        f"""\
 engines:
-{engines}
+{listed(_engines())}
 
 examples:
   ott benchmark --sizes 20k --repeat 1
   ott benchmark --sizes 1M 10M --repeat 3
   ott benchmark --sizes 100M --engines dbt --repeat 1 --memory-limit 4GB
 """
-
-
-@ott.command(epilog=_benchmark_epilog)
-@option(
-    "--sizes N...",
-    size,
-    ["1M", "10M"],
-    "numbers of events, such as 20k or 100M",
-    "1M 10M",
-    multiple=True,
+    )
 )
 @option(
-    "--engines NAME...",
-    name_from(_engines),
-    None,
-    "what to measure, see below",
-    "all but spark",
-    multiple=True,
+    "--sizes N...  numbers of events, such as 20k or 100M (default: 1M 10M)", size, ["1M", "10M"]
 )
-@option("--repeat N", click.IntRange(1, 100), 3, "rounds")
-@option("--days D", click.IntRange(8, 3650), 90, "days of events before the one that is added")
+@option(
+    "--engines NAME...  what to measure, see below (default: all but spark)", name_from(_engines)
+)
+@option("--repeat N  rounds", IntRange(1, 100), 3)
+@option("--days D  days of events before the one that is added", IntRange(8, 3650), 90)
 @SEED
 @option(
-    "--memory-limit SIZE",
+    "--memory-limit SIZE  DuckDB's memory limit in (a), (b) and (c), such as 4GB (default: "
+    "DuckDB's own)",
     memory,
-    None,
-    "DuckDB's memory limit in (a), (b) and (c), such as 4GB",
-    "DuckDB's own",
-)
-@click.option(
-    "--no-row-level-release",
-    is_flag=True,
-    help="leave the tables with a row an event or a user out of the releases",
 )
 @option(
-    "--spark-dbt PATH",
-    str,
-    None,
-    "dbt of an environment with dbt-spark, for the engine spark; $OTT_SPARK_MEMORY sets the memory "
-    "of Spark",
-    "$OTT_BENCHMARK_SPARK_DBT",
+    "--no-row-level-release  leave the tables with a row an event or a user out of the releases",
+    bool,
+    is_flag=True,
+)
+@option(
+    "--spark-dbt PATH  dbt of an environment with dbt-spark, for the engine spark; "
+    "$OTT_SPARK_MEMORY sets the memory of Spark (default: $OTT_BENCHMARK_SPARK_DBT)",
     envvar="OTT_BENCHMARK_SPARK_DBT",
 )
-@option(
-    "--output FOLDER",
-    ABSOLUTE_PATH,
-    PROJECT / "target" / "benchmark",
-    "what to write into",
-    "target/benchmark",
-)
+@option("--output FOLDER  what to write into", ABSOLUTE_PATH, TARGET / "benchmark")
 def benchmark(sizes: tuple[int, ...], engines: tuple[str, ...], **rest: Any) -> int:
     """Measure against SQL by hand, pandas, polars and Spark.
 
@@ -648,14 +563,10 @@ use it: not the cluster and `dbt build --target spark` together.
 """,
 )
 @option(
-    "--folder PATH",
-    ABSOLUTE_PATH,
-    PROJECT / "target" / "spark-cluster",
-    "where process ids and logs are kept",
-    "target/spark-cluster",
+    "--folder PATH  where process ids and logs are kept", ABSOLUTE_PATH, TARGET / "spark-cluster"
 )
 @click.pass_context
-def spark_cluster(context: click.Context, folder: Path) -> None:
+def cluster(context: click.Context, folder: Path) -> None:
     """Start, show and stop a small Spark cluster.
 
     It has a master, workers and a Thrift server on this machine. All of it comes with the pyspark
@@ -665,47 +576,26 @@ def spark_cluster(context: click.Context, folder: Path) -> None:
     context.obj = folder
 
 
-@spark_cluster.command()
-@option("--workers N", click.IntRange(1), 2, "number of workers")
-@option("--cores N", click.IntRange(1), 1, "cores a worker")
-@option("--memory SIZE", str, "2g", "of each worker and the Thrift server")
-@option("--master-port PORT", click.IntRange(1, 65535), 7077, "of the master")
-@option("--thrift-port PORT", click.IntRange(1, 65535), 10001, "of the Thrift server")
+@cluster.command()
+@option("--workers N  number of workers", IntRange(1), 2)
+@option("--cores N  cores a worker", IntRange(1), 1)
+@option("--memory SIZE  of each worker and the Thrift server", str, "2g")
+@option("--master-port PORT  of the master", IntRange(1, 65535), 7077)
+@option("--thrift-port PORT  of the Thrift server", IntRange(1, 65535), 10001)
 @option(
-    "--warehouse PATH",
+    "--warehouse PATH  folder of the tables (default: OTT_SPARK_WAREHOUSE, or spark-warehouse)",
     ABSOLUTE_PATH,
     PROJECT / (os.environ.get("OTT_SPARK_WAREHOUSE") or "spark-warehouse"),
-    "folder of the tables",
-    "OTT_SPARK_WAREHOUSE, or spark-warehouse",
 )
-@option("--timeout SECONDS", int, 120, "how long to wait for each process")
+@option("--timeout SECONDS  how long to wait for each process", int, 120)
 @click.pass_obj
 def start(folder: Path, **options: Any) -> None:
     """Start a cluster and wait until it answers."""
-    from ott.lab import spark_cluster
-
     spark_cluster.start(spark_cluster.Settings(folder, **options))
 
 
-@spark_cluster.command()
-@click.pass_obj
-def status(folder: Path) -> None:
-    """Say what runs."""
-    from ott.lab import spark_cluster
-
-    spark_cluster.status(folder)
-
-
-@spark_cluster.command()
-@click.pass_obj
-def stop(folder: Path) -> None:
-    """Stop all that `start` started."""
-    from ott.lab import spark_cluster
-
-    spark_cluster.stop(folder)
-
-
-# --- running a command ---------------------------------------------------------------------------
+cluster.command(help="Say what runs.")(click.pass_obj(spark_cluster.status))
+cluster.command(help="Stop all that `start` started.")(click.pass_obj(spark_cluster.stop))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

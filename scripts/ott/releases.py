@@ -68,16 +68,14 @@ def list_releases(folder: Path) -> list[Path]:
 
     A folder is one by its manifest, or by its name, should it have lost that.
     """
-    return sorted(
-        (
-            path
-            for path in folder.glob("[!.]*/")
-            if path.name != CURRENT
-            and not path.is_symlink()
-            and (has_manifest(path) or NAME.fullmatch(path.name))
-        ),
-        key=lambda release: (number_of(release), release.name),
-    )
+    there = [
+        path
+        for path in folder.glob("[!.]*/")
+        if path.name != CURRENT
+        and not path.is_symlink()
+        and (has_manifest(path) or NAME.fullmatch(path.name))
+    ]
+    return sorted(there, key=lambda release: (number_of(release), release.name))
 
 
 def has_manifest(release: Path) -> bool:
@@ -97,13 +95,12 @@ def number_of(release: Path) -> int:
 def current_release(folder: Path) -> Path:
     """Return the folder of the release that is served; raises ReleaseError when there is none."""
     current = folder / CURRENT
-    if not current.exists():
-        if there := list_releases(folder):
-            names = ", ".join(release.name for release in there)
-            raise ReleaseError(f"No release is served in {folder}. Roll back to one of: {names}.")
-        raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
-    # Under the folder as it was named, so that it compares to the others in there.
-    return folder / current.resolve().name
+    if current.exists():
+        # Under the folder as it was named, so that it compares to the others in there.
+        return folder / current.resolve().name
+    if names := ", ".join(release.name for release in list_releases(folder)):
+        raise ReleaseError(f"No release is served in {folder}. Roll back to one of: {names}.")
+    raise ReleaseError(f"There is no release in {folder} yet. Run `make build` first.")
 
 
 def read_manifest(release: Path) -> dict:
@@ -113,31 +110,30 @@ def read_manifest(release: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
-        raise ReleaseError(
-            f"{path} cannot be read ({reason}). Roll back to another release."
-        ) from None
-    match manifest:
-        case {
-            "release": str() as name,
-            "git_commit": str() | None as commit,
-            "database": {"bytes": int() as size, "sha256": str()},
-            "marts": dict() as marts,
-        } if (
-            f"{name}{commit}".isprintable()
-            and size < 2**63
-            and all(map(is_measure, marts.values()))
-        ):
-            return manifest
-    raise ReleaseError(
-        f"{path} is damaged: it lacks what manifests hold. Roll back to another release."
-    )
+        problem = f"cannot be read ({reason})"
+    else:
+        match manifest:
+            case {
+                "release": str() as name,
+                "git_commit": str() | None as commit,
+                "database": {"bytes": int() as size, "sha256": str()},
+                "marts": dict() as marts,
+            } if (
+                f"{name}{commit}".isprintable()
+                # More is none that can be shown in MB.
+                and size < 2**63
+                and all(map(is_measure, marts.values()))
+            ):
+                return manifest
+        problem = "is damaged: it lacks what manifests hold"
+    raise ReleaseError(f"{path} {problem}. Roll back to another release.")
 
 
 def is_measure(value: Any) -> bool:
     """Return whether a value is what a manifest says of a mart."""
     match value:
-        case {"rows": int() as rows, "checksum": str()}:
-            return rows < 2**63
+        case {"rows": int(), "checksum": str()}:
+            return True
     return False
 
 
@@ -158,12 +154,13 @@ def verify(release: Path) -> dict:
         raise ReleaseError(f"{database} cannot be read: {reason}") from None
     expected = manifest["marts"]
     same_format = manifest.get("format") == FORMAT
-    problems = [f"{mart} is missing" for mart in sorted(expected.keys() - found.keys())]
-    problems += [
-        f"{mart} is not in the manifest" for mart in sorted(found.keys() - expected.keys())
-    ]
-    for mart in sorted(expected.keys() & found.keys()):
-        if found[mart]["rows"] != expected[mart]["rows"]:
+    problems = []
+    for mart in sorted(expected.keys() | found.keys()):
+        if mart not in found:
+            problems.append(f"{mart} is missing")
+        elif mart not in expected:
+            problems.append(f"{mart} is not in the manifest")
+        elif found[mart]["rows"] != expected[mart]["rows"]:
             problems.append(f"{mart} has {found[mart]['rows']} rows, not {expected[mart]['rows']}")
         elif same_format and found[mart]["checksum"] != expected[mart]["checksum"]:
             problems.append(f"{mart} has other values")
@@ -224,7 +221,9 @@ def publish(
         with lock(folder):
             refuse_folder_as_link(folder)
             refuse_other_project(folder, about.get("project"))
-            remove_leftovers(folder)
+            # What killed runs have left behind.
+            for path in (*folder.glob(f"{BUILDING}*"), *folder.glob(f"{REMOVING}*")):
+                shutil.rmtree(path, ignore_errors=True)
             created_at = datetime.now(UTC)
             number = max(map(number_of, list_releases(folder)), default=0) + 1
             name = f"{created_at:%Y%m%dT%H%M%S.%fZ}-{number}"
@@ -325,25 +324,21 @@ def copy_marts(
         f" (read_write, storage_version {text(STORAGE_VERSION)})"
     )
     try:
-        # One transaction reads all marts as they are at one moment.
-        connection.execute("begin")
-        connection.execute(f"create schema {COPY}.marts")
-        for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
-            connection.execute(
-                f"create table {COPY}.marts.{name(mart)} as "
-                f"select * from {name(source)}.marts.{name(mart)}"
-            )
-        for statement in comments(connection, source, marts):
-            connection.execute(statement)
-        originals = {
-            mart: fingerprint(connection, f"{name(source)}.marts.{name(mart)}") for mart in marts
-        }
-        connection.execute("commit")
-    except BaseException:
-        # Some errors have ended the transaction already.
-        with suppress(duckdb.Error):
-            connection.execute("rollback")
-        raise
+        # One transaction reads all marts at one moment; closing undoes what is not committed.
+        with connection.cursor() as transaction:
+            transaction.begin()
+            transaction.execute(f"create schema {COPY}.marts")
+            for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
+                transaction.execute(
+                    f"create table {COPY}.marts.{name(mart)} as "
+                    f"select * from {name(source)}.marts.{name(mart)}"
+                )
+            copy_comments(transaction, source, marts)
+            originals = {
+                mart: fingerprint(transaction, f"{name(source)}.marts.{name(mart)}")
+                for mart in marts
+            }
+            transaction.commit()
     finally:
         # Writes everything into the file and removes its log.
         connection.execute(f"detach {COPY}")
@@ -381,30 +376,25 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple:
     """
     columns = connection.execute(f"describe {relation}").fetchall()
     # The constant, because a hash mixes all values but the last.
-    values = ", ".join([*(name(column[0]) for column in columns), "0"])
-    rows, total = connection.execute(
-        f"select count(*), sum(hash({values})) from {relation}"
-    ).fetchone()
-    return [column[:2] for column in columns], rows, total
+    values = ", ".join([*(name(column) for column, *_ in columns), "0"])
+    measures = connection.execute(f"select count(*), sum(hash({values})) from {relation}")
+    return [column[:2] for column in columns], measures.fetchone()
 
 
-def comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> Iterator[str]:
-    """Yield the statements that give the copies the comments of the originals."""
-    where = "database_name = ? and schema_name = 'marts' and comment is not null"
-    tables = connection.execute(
-        f"select table_name, comment from duckdb_tables() where {where}"
-        f" union all select view_name, comment from duckdb_views() where {where}",
-        [source, source],
+def copy_comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> None:
+    """Give the copies the comments of the originals."""
+    where = "where database_name = $1 and schema_name = 'marts' and comment is not null"
+    found = connection.execute(
+        f"select table_name, null, comment from duckdb_tables() {where}"
+        f" union all select view_name, null, comment from duckdb_views() {where}"
+        f" union all select table_name, column_name, comment from duckdb_columns() {where}",
+        [source],
     ).fetchall()
-    columns = connection.execute(
-        f"select table_name, column_name, comment from duckdb_columns() where {where}", [source]
-    ).fetchall()
-    for table, comment in tables:
+    for table, column, comment in found:
         if table in marts:
-            yield f"comment on table {COPY}.marts.{name(table)} is {text(comment)}"
-    for table, column, comment in columns:
-        if table in marts:
-            yield f"comment on column {COPY}.marts.{name(table)}.{name(column)} is {text(comment)}"
+            kind = "column" if column else "table"
+            place = ".".join(map(name, [table, column] if column else [table]))
+            connection.execute(f"comment on {kind} {COPY}.marts.{place} is {text(comment)}")
 
 
 def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -413,16 +403,13 @@ def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
         "select table_name from information_schema.tables"
         " where table_catalog = current_database() and table_schema = 'marts' order by table_name"
     ).fetchall()
-    return [row[0] for row in rows]
+    return [mart for (mart,) in rows]
 
 
 def measure_marts(
     connection: duckdb.DuckDBPyConnection, marts: list[str], schema: str = "marts"
 ) -> dict[str, dict]:
-    """Return for each mart its number of rows and a checksum of its values, whatever their order.
-
-    Every version of DuckDB finds the same checksum; see checksum_query.
-    """
+    """Return each mart's number of rows and a checksum of its values, whatever their order."""
     measured = {}
     for mart in marts:
         relation = f"{schema}.{name(mart)}"
@@ -435,10 +422,9 @@ def measure_marts(
 def checksum_query(relation: str, columns: list[tuple]) -> str:
     """Return the query for the number of rows and the checksum of a relation.
 
-    `columns` begin with name and type. The checksum is made of MD5 and whole numbers only, because
-    DuckDB's own hash changes with its version. MD5 is slow and most texts occur many times, so rows
-    with the same texts are taken together: MD5 of the texts, the number of these rows and a sum of
-    a hash of each row's numbers; and all that summed up.
+    `columns` begin with name and type. MD5 and whole numbers are the same in every DuckDB, its own
+    hash is not. MD5 is slow and most texts occur many times, so rows with the same texts are taken
+    together: MD5 of the texts, the number of these rows and a sum of a hash of each row's numbers.
 
     The hash: each number times a constant of its column (62 bits, odd; a missing number counts as
     2^64, which none is), these joined by xor, folded to 62 bits and squared, so that it matters
@@ -476,7 +462,6 @@ def write_manifest(
     building: Path, release: str, created_at: datetime, marts: dict[str, dict], about: dict
 ) -> None:
     """Write what the release holds and where it comes from."""
-    database = building / DATABASE
     manifest = {
         "format": FORMAT,
         "release": release,
@@ -487,8 +472,8 @@ def write_manifest(
         "database": {
             "file": DATABASE,
             "storage_version": STORAGE_VERSION,
-            "bytes": database.stat().st_size,
-            "sha256": sha256(database),
+            "bytes": (building / DATABASE).stat().st_size,
+            "sha256": sha256(building / DATABASE),
         },
         "marts": marts,
     }
@@ -497,17 +482,12 @@ def write_manifest(
 
 def git_commit() -> str | None:
     """Return the commit of the project, `-dirty` when files differ from it, None without git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        described = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    except OSError:
         return None
-    return described.stdout.strip()
+    return described.stdout.strip() or None
 
 
 def make_durable(building: Path) -> None:
@@ -545,13 +525,6 @@ def remove_old_releases(folder: Path) -> None:
                 shutil.rmtree(release.rename(folder / (REMOVING + release.name)))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs have left behind."""
-    for pattern in (BUILDING, REMOVING):
-        for path in folder.glob(f"{pattern}*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def flush(path: Path) -> None:
     """Flush a file or the entries of a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -577,56 +550,25 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def print_releases(folder: Path) -> None:
-    """Print the releases, the last one first, with a star at the one that is served.
-
-    Raises ReleaseError when none is.
-    """
-    served = folder / (folder / CURRENT).resolve().name
-    for release in reversed(list_releases(folder)):
-        star = "*" if release == served else " "
-        try:
-            manifest = read_manifest(release)
-        except ReleaseError as error:
-            print(star, release.name, error, sep="  ")
-            continue
-        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
-        print(
-            star,
-            release.name,
-            f"{len(manifest['marts'])} marts",
-            f"{events:,} events" if events is not None else "without events",
-            f"{manifest['database']['bytes'] / 1e6:.1f} MB",
-            f"commit {manifest['git_commit'] or 'unknown'}",
-            sep="  ",
-        )
-    refuse_folder_as_link(folder)
-    current_release(folder)
-
-
 def describe_releases(folder: Path) -> Iterator[str]:
     """Yield a line for each release, the last one first, with a star at the one that is served.
 
     Raises ReleaseError at the end when none is.
     """
-    served = folder / (folder / CURRENT).resolve().name
+    served = (folder / CURRENT).resolve().name
     for release in reversed(list_releases(folder)):
-        star = "*" if release == served else " "
         try:
             manifest = read_manifest(release)
         except ReleaseError as error:
-            yield f"{star}  {release.name}  {error}"
-            continue
-        events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
-        yield "  ".join(
-            (
-                star,
-                release.name,
+            about = [str(error)]
+        else:
+            events = manifest["marts"].get("fct_compliance_events", {}).get("rows")
+            about = [
                 f"{len(manifest['marts'])} marts",
                 f"{events:,} events" if events is not None else "without events",
                 f"{manifest['database']['bytes'] / 1e6:.1f} MB",
                 f"commit {manifest['git_commit'] or 'unknown'}",
-            )
-        )
+            ]
+        yield "  ".join(["*" if release.name == served else " ", release.name, *about])
     refuse_folder_as_link(folder)
     current_release(folder)

@@ -24,15 +24,33 @@ for arguments in json.loads(sys.argv[1]):
     print(result.success, result.exception)
 assert os.getcwd() == folder
 """
+SEED = ("seed", "--select", "regions")
+
+
+def run_in_python(*projects: object, seed: tuple[str, ...] = SEED, cwd: Path):
+    """Load a seed of one project after the other in one process."""
+    runs = [[*seed, "--project-dir", str(at), "--profiles-dir", str(at)] for at in projects]
+    return subprocess.run(
+        [sys.executable, "-c", RUN_IN_PYTHON, json.dumps(runs)],
+        cwd=cwd,
+        env=clean_environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def one_line(result: subprocess.CompletedProcess) -> str:
+    return " ".join(result.stdout.split())
 
 
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def regions(database: Path) -> list[str]:
+def regions(project: Project) -> list[str]:
     """The regions that were loaded, in their order."""
-    with duckdb.connect(database, read_only=True) as connection:
+    with project.connect() as connection:
         rows = connection.sql("select region from raw.regions order by display_order").fetchall()
     return [region for (region,) in rows]
 
@@ -69,7 +87,8 @@ def test_a_build_called_from_elsewhere_publishes_the_same(
 ):
     """Relative paths of the environment begin at the project's folder, whatever their names."""
     before = files(elsewhere)
-    (odd_project.root / ODD_NAME).mkdir()
+    inside = odd_project.root / ODD_NAME
+    inside.mkdir()
     result = odd_project.build(
         *at_odds,
         cwd=elsewhere,
@@ -80,18 +99,15 @@ def test_a_build_called_from_elsewhere_publishes_the_same(
     assert result.returncode == 0, result.stdout
     assert files(elsewhere) == before
     assert not list(odd_project.root.glob("*.duckdb"))
-    assert (odd_project.root / ODD_NAME / "a b%[x]ü{}.duckdb").exists()
-    release = releases.current_release(odd_project.root / ODD_NAME / "served")
-    releases.verify(release)
+    assert (inside / "a b%[x]ü{}.duckdb").exists()
+    served = releases.current_release(inside / "served")
+    releases.verify(served)
     tables = []
-    for folder in (release, releases.current_release(built_project.releases)):
+    for folder in (served, releases.current_release(built_project.releases)):
         with duckdb.connect(folder / releases.DATABASE, read_only=True) as connection:
-            tables.append(
-                {
-                    mart: connection.sql(f"from marts.{mart} order by all").fetchall()
-                    for mart in releases.list_marts(connection)
-                }
-            )
+            marts = releases.list_marts(connection)
+            queries = {mart: connection.sql(f"from marts.{mart} order by all") for mart in marts}
+            tables.append({mart: query.fetchall() for mart, query in queries.items()})
     assert_same(*tables)
 
 
@@ -113,42 +129,32 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
         else:
             form = {"jsonl": "json"}.get(kind, kind)
             connection.execute(f"copy rows to {releases.text(str(path))} (format {form})")
-    variables = ["--vars", json.dumps({"events_source": source})]
-    result = odd_project.dbt(
-        "run", "--select", "base_compliance_events", *at_odds, *variables, cwd=elsewhere
-    )
+    variables = json.dumps({"events_source": source})
+    select = ["--select", "base_compliance_events", "--vars", variables]
+    result = odd_project.dbt("run", *select, *at_odds, cwd=elsewhere)
     assert result.returncode == 0, result.stdout
     with odd_project.connect() as connection:
         if kind == "database":
-            connection.execute(
-                f"attach {releases.text(str(path))} as ott_events_source (read_only)"
-            )
-        found = connection.sql("select count(*) from staging.base_compliance_events").fetchall()
-    assert found == [(7,)]
+            attached = f"{releases.text(str(path))} as ott_events_source (read_only)"
+            connection.execute(f"attach {attached}")
+        assert connection.sql("from staging.base_compliance_events").count("*").fetchone() == (7,)
 
 
 @pytest.mark.parametrize("way", ["environment", "subfolder", "python"])
 def test_every_way_to_call_dbt_finds_the_project(new_project, elsewhere, way):
     project = new_project("ways")
     before = files(elsewhere)
-    seed = ["seed", "--select", "regions", "--target-path", "of_this_run"]
+    seed = (*SEED, "--target-path", "of_this_run")
     path = os.path.relpath(project.root, elsewhere)
     if way == "environment":
         result = project.dbt(*seed, cwd=elsewhere, DBT_PROJECT_DIR=path, DBT_PROFILES_DIR=path)
     elif way == "subfolder":
         result = project.dbt(*seed, "--profiles-dir", "..", cwd=project.root / "models")
     else:
-        runs = [[*seed, "--project-dir", path, "--profiles-dir", path]] * 2
-        result = subprocess.run(
-            [sys.executable, "-c", RUN_IN_PYTHON, json.dumps(runs)],
-            cwd=elsewhere,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-        )
+        result = run_in_python(path, path, seed=seed, cwd=elsewhere)
         assert result.stdout.count("True None") == 2, result.stdout
     assert result.returncode == 0, result.stdout
-    assert len(regions(project.root / "ott_build.duckdb")) == 5
+    assert len(regions(project)) == 5
     assert (project.root / "of_this_run").exists()
     assert not (project.root / "models" / "logs").exists()
     assert files(elsewhere) == before
@@ -158,11 +164,11 @@ def test_a_copied_or_moved_project_loads_its_own_files(own_build, tmp_path):
     """dbt keeps the folder of a seed in `target`, which comes along."""
 
     def loaded(project: Project) -> tuple[list[str], int]:
-        result = project.dbt("seed", "--select", "regions", "raw_compliance_events")
+        result = project.dbt(*SEED, "raw_compliance_events")
         assert result.returncode == 0, result.stdout
         with project.connect() as connection:
             (events,) = connection.sql("select count(*) from raw.raw_compliance_events").fetchone()
-        return regions(project.root / "ott_build.duckdb")[5:], events
+        return regions(project)[5:], events
 
     add_region(own_build, "MARS")
     own_build.events_file.write_text("".join(own_build.events_file.open().readlines()[:3]))
@@ -180,69 +186,45 @@ def test_the_scripts_of_another_project_are_refused(own_build, tmp_path):
     other = Project(tmp_path / "other")
     shutil.copytree(own_build.root, other.root, symlinks=True)
     (other.root / "ott_build.duckdb").unlink()
-    sentence = (
-        f"{other.root} was to be built with the scripts of {own_build.root}, into the database"
-        " there; nothing was changed."
-    )
     before = files(other.root)
-    seed = ["seed", "--select", "regions"]
-    profiles = ["--profiles-dir", str(own_build.root)]
-    results = [
-        other.dbt(*seed, *profiles),
-        other.dbt(*seed, PYTHONPATH=str(own_build.root / "scripts")),
-        subprocess.run(
-            [sys.executable, "-c", RUN_IN_PYTHON, json.dumps([
-                [*seed, "--project-dir", str(project.root), "--profiles-dir", str(project.root)]
-                for project in (own_build, other)
-            ])],
-            cwd=tmp_path,
-            env=clean_environment(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ),
-    ]  # fmt: skip
-    for result in results:
-        assert sentence in " ".join(result.stdout.split()), result.stdout
+    for result in (
+        other.dbt(*SEED, "--profiles-dir", str(own_build.root)),
+        other.dbt(*SEED, PYTHONPATH=str(own_build.root / "scripts")),
+        run_in_python(own_build.root, other.root, cwd=tmp_path),
+    ):
+        assert (
+            f"{other.root} was to be built with the scripts of {own_build.root}, into the database"
+            " there; nothing was changed."
+        ) in one_line(result), result.stdout
         assert "Traceback" not in result.stdout
     assert files(other.root) == before
 
 
 def test_a_work_database_that_dbt_cannot_name_is_told(own_build):
-    result = own_build.dbt("seed", "--select", "regions", OTT_DATABASE_PATH="it's #1.duckdb")
+    result = own_build.dbt(*SEED, OTT_DATABASE_PATH="it's #1.duckdb")
     assert result.returncode != 0
-    assert "cannot be called it's #1.duckdb" in " ".join(result.stdout.split())
+    assert "cannot be called it's #1.duckdb" in one_line(result)
     assert "Traceback" not in result.stdout
     assert not (own_build.root / "it's #1.duckdb").exists()
-
-
-PACKAGES = """
-packages:
-  - local: {package}
-"""
-HARNESS = """
-name: platform_analytics
-version: "1.0.0"
-profile: platform
-"""
 
 
 @pytest.fixture(scope="module")
 def outer(new_project, tmp_path_factory) -> Project:
     """A project of somebody else, with a model of its own, that has this one as a package."""
-    package = new_project("package")
+    package = new_project("package").root
     root = tmp_path_factory.mktemp("outer")
-    (root / "models").mkdir()
-    (root / "models" / "of_regions.sql").write_text(
-        "select region, violation_rate from {{ ref('ott_compliance', 'compliance_by_region') }}"
-    )
-    (root / "packages.yml").write_text(PACKAGES.format(package=json.dumps(str(package.root))))
-    (root / "dbt_project.yml").write_text(HARNESS)
-    profile = (package.root / "profiles.yml").read_text().replace("ott_compliance:", "platform:", 1)
+    profile = (package / "profiles.yml").read_text().replace("ott_compliance:", "platform:", 1)
     scripts = '["{{ flags.PROFILES_DIR }}/scripts", scripts]'
     assert scripts in profile
-    profile = profile.replace(scripts, "[dbt_packages/ott_compliance/scripts]")
-    (root / "profiles.yml").write_text(profile)
+    for name, text in {
+        "models/of_regions.sql": "select region, violation_rate"
+        " from {{ ref('ott_compliance', 'compliance_by_region') }}",
+        "packages.yml": json.dumps({"packages": [{"local": str(package)}]}),
+        "dbt_project.yml": "{name: platform_analytics, version: '1.0.0', profile: platform}",
+        "profiles.yml": profile.replace(scripts, "[dbt_packages/ott_compliance/scripts]"),
+    }.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
     return Project(root)
 
 
@@ -253,10 +235,11 @@ def test_the_project_is_a_package_of_another(outer, built_project):
     result = outer.build("--warn-error")
     assert result.returncode == 0, result.stdout
     assert "Published" in result.stdout
-    release = releases.current_release(outer.releases)
-    assert releases.verify(release)["marts"].keys() == (
-        releases.verify(releases.current_release(built_project.releases))["marts"].keys()
+    marts, expected = (
+        releases.verify(releases.current_release(project.releases))["marts"]
+        for project in (outer, built_project)
     )
+    assert marts.keys() == expected.keys()
     with outer.connect() as connection:
         assert connection.sql("select count(*) from main.of_regions").fetchone() == (5,)
 

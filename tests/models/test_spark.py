@@ -1,7 +1,6 @@
 """The same models on Spark: in dbt's own process, and on a cluster through its Thrift server."""
 
 import json
-import math
 import os
 import shutil
 import socket
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import PROJECT, clean_environment
+from conftest import PROJECT, assert_same, clean_environment
 
 SPARK = PROJECT / ".venv" / "spark" / "bin"
 
@@ -22,59 +21,48 @@ pytestmark = [
     ),
 ]
 
-# Reads all tables of a schema as a client does, and writes them where DuckDB can read them.
-COPY_TABLES = """
-import sys
-from pyspark.sql import SparkSession
-
-schema, folder = sys.argv[1:]
-settings = {
-    "spark.master": "local[1]",
-    "spark.ui.enabled": "false",
-    "spark.log.level": "ERROR",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    "spark.sql.warehouse.dir": "spark-warehouse",
-    "spark.hadoop.javax.jdo.option.ConnectionURL": (
-        "jdbc:derby:;databaseName=spark-warehouse/metastore"
-    ),
-    "spark.driver.extraJavaOptions": "-Dderby.stream.error.file=spark-warehouse/derby.log",
-}
-spark = SparkSession.builder.enableHiveSupport().config(map=settings).getOrCreate()
-for table in spark.catalog.listTables(schema):
-    spark.table(f"{schema}.{table.name}").coalesce(1).write.parquet(f"{folder}/{table.name}")
-if spark.catalog.tableExists(f"{schema}.compliance_by_region"):
-    for column in spark.catalog.listColumns(f"{schema}.compliance_by_region"):
-        print(column.name, column.description, sep=": ")
-"""
-
-# Reads one folder after the other by the same words; prints what is found, or how it fails.
-READ_FOLDERS = """
+SESSION = """
 import json, sys
 from pyspark.sql import SparkSession
 
-words, *folders = sys.argv[1:]
 settings = {
     "spark.master": "local[1]",
     "spark.ui.enabled": "false",
     "spark.log.level": "OFF",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.warehouse.dir": "spark-warehouse",
+    "spark.hadoop.javax.jdo.option.ConnectionURL": (
+        "jdbc:derby:;databaseName=spark-warehouse/metastore;create=true"
+    ),
+    "spark.driver.extraJavaOptions": "-Dderby.stream.error.file=spark-warehouse/derby.log",
 }
-spark = SparkSession.builder.config(map=settings).getOrCreate()
-found = {}
+spark = SparkSession.builder.enableHiveSupport().config(map=settings).getOrCreate()
+"""
+# Reads all tables of a schema as a client does, and writes them where DuckDB can read them.
+COPY_TABLES = f"""{SESSION}
+schema, folder = sys.argv[1:]
+for table in spark.catalog.listTables(schema):
+    spark.table(f"{{schema}}.{{table.name}}").coalesce(1).write.parquet(f"{{folder}}/{{table.name}}")
+if spark.catalog.tableExists(f"{{schema}}.compliance_by_region"):
+    for column in spark.catalog.listColumns(f"{{schema}}.compliance_by_region"):
+        print(column.name, column.description, sep=": ")
+"""
+# Reads one folder after the other by the same words; prints what is found, or how it fails.
+READ_FOLDERS = f"""{SESSION}
+words, *folders = sys.argv[1:]
+found = {{}}
 for folder in folders:
     try:
         # One column of them all: Spark would leave the others unread.
-        rows = spark.sql(f"select event_id from {words.replace('FOLDER', folder)}").collect()
+        rows = spark.sql(f"select event_id from {{words.replace('FOLDER', folder)}}").collect()
         found[folder] = sorted(str(row.event_id) for row in rows)
     except Exception as error:
         found[folder] = str(error)
 print("", json.dumps(found), sep="\\n")
 """
-
 QUERY = """
 import os, sys
 from pyhive import hive
@@ -123,16 +111,16 @@ def public_models(project) -> list[str]:
     )
 
 
-def assert_same_marts(project, folder: Path) -> None:
-    """The marts of a DuckDB build and the copies of those of Spark: same columns, same rows."""
-    names = public_models(project)
+def assert_same_marts(on_spark, on_duckdb, folder: Path) -> str:
+    """Both builds have the same marts: columns, rows. Returns the comments of one on Spark."""
+    comments = copy_tables(on_spark, "marts", folder)
+    names = public_models(on_duckdb)
     assert sorted(path.name for path in folder.iterdir()) == names
-    with project.connect() as connection:
+    actual, expected = {}, {}
+    with on_duckdb.connect() as connection:
         connection.sql("set TimeZone = 'UTC'")
         for name in names:
             columns = connection.sql(f"describe marts.{name}").fetchall()
-            floats = [column for column, kind, *_ in columns if kind == "DOUBLE"]
-            others = [column for column, kind, *_ in columns if kind != "DOUBLE"]
             files = f"read_parquet('{folder}/{name}/*.parquet')"
             found = [
                 # Spark's timestamps are moments.
@@ -141,19 +129,14 @@ def assert_same_marts(project, folder: Path) -> None:
             ]
             assert found == [(column, kind) for column, kind, *_ in columns], name
             # Keys first: floats may differ in their last digit.
-            order = ", ".join([f'"{column}"' for column in (*others, *floats)])
+            keys_first = sorted(found, key=lambda column: column[1] == "DOUBLE")
+            order = ", ".join(f'"{column}"' for column, _ in keys_first)
             casts = ", ".join(f'cast("{column}" as {kind})' for column, kind in found)
-            expected = connection.sql(f"from marts.{name} order by {order}").fetchall()
-            actual = connection.sql(f"select {casts} from {files} order by {order}").fetchall()
-            assert len(actual) == len(expected), name
-            for row, other in zip(actual, expected, strict=True):
-                for value, other_value in zip(row, other, strict=True):
-                    if isinstance(value, float) and isinstance(other_value, float):
-                        assert math.isclose(value, other_value, rel_tol=1e-9, abs_tol=1e-12) or (
-                            math.isnan(value) and math.isnan(other_value)
-                        ), (name, row, other)
-                    else:
-                        assert value == other_value, (name, row, other)
+            expected[name] = connection.sql(f"from marts.{name} order by {order}").fetchall()
+            rows = connection.sql(f"select {casts} from {files} order by {order}")
+            actual[name] = rows.fetchall()
+    assert_same(actual, expected)
+    return comments
 
 
 @pytest.fixture(scope="module")
@@ -175,33 +158,27 @@ def test_seed_gives_the_same_marts(seed_on_spark, built_project, tmp_path):
     project, result = seed_on_spark
     assert result.returncode == 0, result.stdout
     assert f"Published {len(public_models(built_project))} marts as marts_release_" in result.stdout
-    comments = copy_tables(project, "marts", tmp_path / "marts")
-    assert_same_marts(built_project, tmp_path / "marts")
+    comments = assert_same_marts(project, built_project, tmp_path / "marts")
     assert "events: Number of accepted events; zero where nothing happened." in comments
 
 
 def test_a_build_that_fails_leaves_the_marts_as_they_were(dirty_on_spark, built_project, tmp_path):
     project, result = dirty_on_spark
     assert result.returncode != 0
-    assert "are quarantined" in result.stdout
-    assert "Nothing published: " in result.stdout
-    assert "Still served: release marts_release_" in result.stdout
-    copy_tables(project, "marts", tmp_path / "marts")
-    assert_same_marts(built_project, tmp_path / "marts")
+    for said in ("are quarantined", "Nothing published: ", "Still served: release marts_release_"):
+        assert said in result.stdout
+    assert_same_marts(project, built_project, tmp_path / "marts")
 
 
 def test_dirty_events_built_by_days_give_the_same_marts(dirty_on_spark, new_project, tmp_path):
     """The build before left the days of the seed behind, each of which has changed."""
     project, _ = dirty_on_spark
     arguments = ("--exclude", "test_type:unit", "--vars", "{maximum_quarantined_share: 0.5}")
-    result = build(project, *arguments)
-    assert result.returncode == 0, result.stdout
-    copy_tables(project, "marts", tmp_path / "marts")
     on_duckdb = new_project("dirty_on_duckdb")
     shutil.copy(project.events_file, on_duckdb.events_file)
-    result = on_duckdb.dbt("build", *arguments)
-    assert result.returncode == 0, result.stdout
-    assert_same_marts(on_duckdb, tmp_path / "marts")
+    for result in (build(project, *arguments), on_duckdb.dbt("build", *arguments)):
+        assert result.returncode == 0, result.stdout
+    assert_same_marts(project, on_duckdb, tmp_path / "marts")
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -242,12 +219,10 @@ ODD_VALUES = {
     "concurrent_streams = 9223372036854775807": "concurrent_streams_too_many",
 }
 # Engines write doubles differently, 1e+300 and 1.0E300, nan and NaN: they are compared as numbers.
-NUMBERS = """
-    replace (
-        cast(user_id as double) as user_id,
-        cast(session_duration_minutes as double) as session_duration_minutes
-    )
-"""
+NUMBERS = """replace (
+    cast(user_id as double) as user_id,
+    cast(session_duration_minutes as double) as session_duration_minutes
+)"""
 EVENTS = {"fct_compliance_events": "", "quarantined_compliance_events": NUMBERS}
 
 
@@ -271,25 +246,21 @@ def assert_same_events(on_spark, on_duckdb, copies: Path) -> None:
                 f"cast({column} as {kind}) as {column}" for column, kind, *_ in columns
             )
             copy = f"(select {casts} from read_parquet('{copies}/{name}/*.parquet'))"
-            expected = connection.sql(
-                f"select * {replace} from marts.{name} order by all"
-            ).fetchall()
-            actual = connection.sql(f"select * {replace} from {copy} order by all").fetchall()
-            assert len(actual) == len(expected), name
-            for row, other in zip(actual, expected, strict=True):
-                # As text, in which nan is the same as nan.
-                assert repr(row) == repr(other), name
+            expected, actual = (
+                connection.sql(f"select * {replace} from {table} order by all").fetchall()
+                for table in (f"marts.{name}", copy)
+            )
+            # As text, in which nan is the same as nan.
+            assert [*map(repr, actual)] == [*map(repr, expected)], name
 
 
 def files_of_days(project) -> dict[str, dict[str, int]]:
     """The files of each day of the checked events, and when they were written."""
-    table = project.root / "spark-warehouse" / "intermediate.db" / "int_checked_events"
-    return {
-        day.name.removeprefix("source_date="): {
-            file.name: file.stat().st_mtime_ns for file in day.glob("*.parquet")
-        }
-        for day in table.glob("source_date=*")
-    }
+    days = project.root / "spark-warehouse" / "intermediate.db" / "int_checked_events"
+    written = {day.name.partition("=")[2]: {} for day in days.glob("source_date=*")}
+    for file in days.glob("source_date=*/*.parquet"):
+        written[file.parent.name.partition("=")[2]][file.name] = file.stat().st_mtime_ns
+    return written
 
 
 @pytest.fixture(scope="module")
@@ -438,69 +409,44 @@ def test_files_that_spark_cannot_read_are_told_in_a_sentence(
 ):
     folder = files_on_spark.root / "lacking"
     folder.mkdir(exist_ok=True)
-    events.execute(f"copy (select * exclude (file) from events) to '{folder}/a+a.parquet'")
-    events.execute(
-        f"copy (select * exclude (file, region, data_shared) from events) to '{folder}/b b.parquet'"
-    )
-    result = build(
-        files_on_spark, "--select", "base_compliance_events",
-        "--vars", json.dumps({"events_source": source}),
-    )  # fmt: skip
+    for file, left_out in (("a+a", "file"), ("b b", "file, region, data_shared")):
+        columns = f"select * exclude ({left_out}) from events"
+        events.execute(f"copy ({columns}) to '{folder}/{file}.parquet'")
+    variables = json.dumps({"events_source": source})
+    result = build(files_on_spark, "--select", "base_compliance_events", "--vars", variables)
     assert result.returncode != 0
     assert message in " ".join(result.stdout.split())
     assert "START" not in result.stdout, "something was built before the check"
 
 
-def free_ports(number: int) -> list[str]:
-    sockets = [socket.socket() for _ in range(number)]
-    for free in sockets:
-        free.bind(("127.0.0.1", 0))
-    ports = [str(free.getsockname()[1]) for free in sockets]
-    for free in sockets:
-        free.close()
-    return ports
+def cluster_command(project, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return run(project, "python", "scripts/ott", "spark-cluster", *arguments, **environment)
 
 
 @pytest.fixture(scope="module")
 def cluster(new_project):
     """A cluster of two workers that is stopped whatever happens: its project, and its port."""
     project = new_project("cluster")
-    master_port, thrift_port = free_ports(2)
-    script = ("python", "scripts/ott", "spark-cluster")
+    with socket.socket() as master, socket.socket() as thrift:
+        for free in (master, thrift):
+            free.bind(("127.0.0.1", 0))
+        master_port, port = (str(free.getsockname()[1]) for free in (master, thrift))
+    ports = ("--master-port", master_port, "--thrift-port", port)
     try:
-        result = run(
-            project, *script, "start", "--memory", "1g",
-            "--master-port", master_port, "--thrift-port", thrift_port,
-        )  # fmt: skip
+        result = cluster_command(project, "start", "--memory", "1g", *ports)
         assert result.returncode == 0, result.stdout
-        yield project, thrift_port
+        yield project, port
     finally:
-        stopped = run(project, *script, "stop")
+        stopped = cluster_command(project, "stop")
     assert stopped.stdout == "The cluster is stopped.\n"
-    assert run(project, *script, "status").stdout == "There is no cluster.\n"
+    assert cluster_command(project, "status").stdout == "There is no cluster.\n"
     with socket.socket() as connection:
-        assert connection.connect_ex(("127.0.0.1", int(thrift_port))) != 0
-
-
-def listening_addresses(folder: Path) -> set[str]:
-    """Addresses on which the processes of a cluster listen."""
-    groups = {
-        str(process["pid"])
-        for process in json.loads((folder / "cluster.json").read_text())["processes"].values()
-    }
-    processes = subprocess.run(["ps", "-eo", "pid=,pgid="], capture_output=True, text=True).stdout
-    members = {pid for pid, group in map(str.split, processes.splitlines()) if group in groups}
-    lines = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.splitlines()
-    return {
-        line.split()[3].rsplit(":", 1)[0]
-        for line in lines
-        if any(f"pid={pid}," in line for pid in members)
-    }
+        assert connection.connect_ex(("127.0.0.1", int(port))) != 0
 
 
 def test_cluster_builds_and_answers(cluster, built_project):
     project, port = cluster
-    assert "runs" in run(project, "python", "scripts/ott", "spark-cluster", "status").stdout
+    assert "runs" in cluster_command(project, "status").stdout
     result = build(project, target="spark_thrift", OTT_SPARK_PORT=port)
     assert result.returncode == 0, result.stdout
     query = "select region, events, violation_events from marts.compliance_by_region order by 1"
@@ -512,22 +458,32 @@ def test_cluster_builds_and_answers(cluster, built_project):
 @pytest.mark.skipif(not shutil.which("ss"), reason="there is no `ss`, which lists open ports")
 def test_cluster_cannot_be_reached_from_other_machines(cluster):
     project, _ = cluster
-    addresses = listening_addresses(project.root / "target" / "spark-cluster")
+    state = (project.root / "target" / "spark-cluster" / "cluster.json").read_text()
+    groups = {str(process["pid"]) for process in json.loads(state)["processes"].values()}
+    processes, sockets = (
+        subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        for command in (["ps", "-eo", "pid=,pgid="], ["ss", "-ltnpH"])
+    )
+    members = {f"pid={pid}," for pid, group in map(str.split, processes) if group in groups}
+    addresses = {
+        line.split()[3].rsplit(":", 1)[0]
+        for line in sockets
+        if any(member in line for member in members)
+    }
     assert addresses
     assert addresses <= {"127.0.0.1", "[::ffff:127.0.0.1]"}
 
 
 def test_cluster_says_what_is_missing(new_project, tmp_path):
-    script = ("python", "scripts/ott", "spark-cluster")
     project = new_project("nothing")
-    without_java = run(project, *script, "start", JAVA_HOME=str(tmp_path))
+    without_java = cluster_command(project, "start", JAVA_HOME=str(tmp_path))
     assert without_java.returncode == 1
     assert "There is no Java here. Install Java 17" in without_java.stdout
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        result = run(project, *script, "start", "--thrift-port", port)
+        result = cluster_command(project, "start", "--thrift-port", port)
     assert result.returncode == 1
     assert f"Port {port} is taken." in result.stdout
-    assert run(project, *script, "stop").stdout == "There is no cluster to stop.\n"
+    assert cluster_command(project, "stop").stdout == "There is no cluster to stop.\n"

@@ -9,6 +9,14 @@ import pandas as pd
 from ott.registry import BLANKS, COLUMNS, KNOWN_MEMBERS, UPPER_CASE, known
 
 WHOLE_NUMBERS = ("event_id", "user_id", "user_age", "concurrent_streams")
+UNREADABLE = {"timestamp": "unreadable", "session_duration_minutes": "not_a_number"}
+# The lowest value, the reason below it, the highest one, the reason above it.
+LIMITS = {
+    "timestamp": ("earliest_timestamp", "too_early", "latest_timestamp", "in_future"),
+    "user_age": ("minimum_user_age", "out_of_range", "maximum_user_age", "out_of_range"),
+    "session_duration_minutes": (0, "negative", "maximum_session_duration_minutes", "too_long"),
+    "concurrent_streams": (1, "below_one", "maximum_concurrent_streams", "too_many"),
+}
 
 
 @dataclass
@@ -29,23 +37,27 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
     for column in COLUMNS:
         read = {text: read_value(column, text, variables) for text in raw[column].unique()}
         values[column] = raw[column].map(lambda text, read=read: read[text][0]).astype(object)
-        reasons[column] = raw[column].map(lambda text, read=read: read[text][1])
+        reason = raw[column].map(lambda text, read=read: read[text][1])
+        reasons[column] = reason.mask(reason != "", f"{column}_" + reason)
     ids = values["event_id"]
     is_copy = ids.notna() & raw.duplicated()
     versions = ids[~is_copy & ids.notna()]
-    conflicting = versions.index[versions.duplicated(keep=False)]
-    reasons["event_id"] = reasons["event_id"].mask(raw.index.isin(conflicting), "conflicting")
+    is_conflicting = raw.index.isin(versions.index[versions.duplicated(keep=False)])
+    reasons["event_id"] = reasons["event_id"].mask(is_conflicting, "event_id_conflicting")
 
-    said = [
-        ",".join(
-            f"{column}_{reason}" for column, reason in zip(COLUMNS, row, strict=True) if reason
-        )
-        for row in pd.DataFrame(reasons).fillna("").itertuples(index=False)
-    ]
+    said = [",".join(filter(None, row)) for row in zip(*reasons.values(), strict=True)]
     said = pd.Series(said, raw.index)
     rejected = raw.assign(rejection_reasons=said)[(said != "") & ~is_copy]
     events = pd.DataFrame(values)[(said == "") & ~is_copy]
-    return Intake(with_derived_columns(events), rejected, int(is_copy.sum()))
+    types = {**dict.fromkeys(WHOLE_NUMBERS, "int64"), "session_duration_minutes": float}
+    events = events.astype({**types, "timestamp": "datetime64[us]"})
+    events = events.rename(columns={"timestamp": "occurred_at"})
+    events = events.assign(
+        is_violation=events["status"] == "violation",
+        event_hour=events["occurred_at"].dt.hour,
+        event_date=events["occurred_at"].dt.date,
+    )
+    return Intake(events, rejected, int(is_copy.sum()))
 
 
 def read_value(column: str, text: str | None, variables: dict) -> tuple[object, str]:
@@ -64,48 +76,12 @@ def read_value(column: str, text: str | None, variables: dict) -> tuple[object, 
         else:
             value = float(text)
     except ValueError:
-        unreadable = {"timestamp": "unreadable", "session_duration_minutes": "not_a_number"}
-        return None, unreadable.get(column, "not_an_integer")
+        return None, UNREADABLE.get(column, "not_an_integer")
     if column == "session_duration_minutes" and not isfinite(value):
         return None, "not_finite"
-    lowest, below, highest, above = {
-        "timestamp": (
-            datetime.fromisoformat(variables["earliest_timestamp"]),
-            "too_early",
-            datetime.fromisoformat(variables["latest_timestamp"]),
-            "in_future",
-        ),
-        "user_age": (
-            variables["minimum_user_age"],
-            "out_of_range",
-            variables["maximum_user_age"],
-            "out_of_range",
-        ),
-        "session_duration_minutes": (
-            0,
-            "negative",
-            variables["maximum_session_duration_minutes"],
-            "too_long",
-        ),
-        "concurrent_streams": (1, "below_one", variables["maximum_concurrent_streams"], "too_many"),
-    }.get(column, (value, "", value, ""))
+    if column not in LIMITS:
+        return value, ""
+    lowest, below, highest, above = (variables.get(limit, limit) for limit in LIMITS[column])
+    if column == "timestamp":
+        lowest, highest = map(datetime.fromisoformat, (lowest, highest))
     return value, below if value < lowest else above if value > highest else ""
-
-
-def with_derived_columns(events: pd.DataFrame) -> pd.DataFrame:
-    """Return accepted events in the columns of the fact."""
-    occurred_at = events["timestamp"].astype("datetime64[us]")
-    return pd.DataFrame(
-        {
-            "event_id": events["event_id"].astype("int64"),
-            "user_id": events["user_id"].astype("int64"),
-            **{column: events[column] for column in KNOWN_MEMBERS},
-            "user_age": events["user_age"].astype("int64"),
-            "concurrent_streams": events["concurrent_streams"].astype("int64"),
-            "session_duration_minutes": events["session_duration_minutes"].astype(float),
-            "is_violation": events["status"] == "violation",
-            "event_hour": occurred_at.dt.hour,
-            "event_date": occurred_at.dt.date,
-            "occurred_at": occurred_at,
-        }
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
-import numpy as np
 import pandas as pd
 
 from ott.registry import registry
@@ -40,12 +39,7 @@ def rarer_kind(rate: float) -> str:
 
 def key_findings(oracle) -> pd.DataFrame:
     """Return all findings in their order."""
-    rows = [
-        *of_dimensions(oracle),
-        of_trend(oracle),
-        of_users(oracle),
-        of_input(oracle),
-    ]
+    rows = [*of_dimensions(oracle), of_trend(oracle), of_users(oracle), of_input(oracle)]
     found = pd.DataFrame(rows, columns=COLUMNS).astype({"effect": float, "p_adjusted": float})
     found["size"] = -found["effect"].abs()
     found = found.sort_values(["order", "size", "finding"], na_position="last")
@@ -67,8 +61,6 @@ def of_dimensions(oracle):
     for order, entry in enumerate(registry("tested_dimensions"), start=1):
         name, plural, singular = entry["dimension"], entry["plural"], entry["singular"]
         tests = oracle.tests[oracle.tests["dimension"] == name]
-        if tests.empty:
-            continue
         association = oracle.associations.loc[name]
         few = rarer_kind(tests["violation_events"].sum() / tests["events"].sum())
         opening = {
@@ -180,11 +172,11 @@ def of_users(oracle) -> tuple:
 def of_input(oracle) -> tuple:
     """Return the finding about the raw rows."""
     quarantined = len(oracle.intake.rejected)
-    share = quarantined / oracle.raw_rows if oracle.raw_rows else np.nan
+    share = quarantined / oracle.raw_rows
     return (
         120,
         "input_quality",
-        f"{percent(np.nan_to_num(share))} of the raw rows are quarantined ({quarantined} of "
+        f"{percent(share)} of the raw rows are quarantined ({quarantined} of "
         f"{oracle.raw_rows}), and {oracle.intake.copies} exact copies were dropped; every figure "
         f"speaks for the other {len(oracle.events)}.",
         None,

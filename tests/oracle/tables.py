@@ -1,7 +1,7 @@
-"""Every public mart of given raw rows, as a data frame with the columns of the mart.
+"""Every public mart of raw rows, of which one at least is accepted, as data frames.
 
-Columns that are looked up and not computed (descriptions, units, colours, display orders) are left
-out. Rates and shares are fractions, durations minutes; nan stands for null.
+They have the columns of the marts but those that are looked up and not computed (descriptions,
+units, colours, display orders). Rates and shares are fractions, durations minutes; nan is null.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.api import OLS, add_constant
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from oracle import sentences
@@ -21,14 +22,7 @@ from oracle.intake import judge
 from ott.registry import METRICS, known, registry, variables
 
 STATUSES = ("compliant", "warning", "violation")
-STATISTICS = (
-    "violation_rate_low",
-    "violation_rate_high",
-    "rate_difference",
-    "detectable_difference",
-    "p_value",
-    "p_adjusted",
-)
+STATUS_EVENTS = [f"{status}_events" for status in STATUSES]
 DIMENSIONS = {entry["dimension"]: entry for entry in registry("tested_dimensions")}
 SLICES = {
     "compliance_by_region": ["region"],
@@ -39,31 +33,57 @@ SLICES = {
     "compliance_by_hour": ["event_hour"],
     "compliance_by_concurrent_streams": ["concurrent_streams"],
     "compliance_by_date": ["event_date"],
+    "compliance_by_user_risk_tier": ["risk_tier"],
 }
 
 
 def ratio(numerator, denominator):
     """Divide; nan where the denominator is zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = np.divide(numerator, denominator)
-        return np.where(np.asarray(denominator) == 0, np.nan, quotient)[()]
+    return numerator / np.where(np.equal(denominator, 0), np.nan, denominator)
 
 
-def holm(p_values) -> np.ndarray:
-    """Return p-values adjusted by Holm (1979) as one family; nan belongs to none."""
-    adjusted = np.array(p_values, float)
-    there = np.flatnonzero(~np.isnan(adjusted))
-    order = there[np.argsort(adjusted[there], kind="stable")]
-    steps = adjusted[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return adjusted
+def adjusted(p_values, method: str = "holm") -> np.ndarray:
+    """Return p-values adjusted as one family; nan belongs to none."""
+    found = np.array(p_values, float)
+    there = ~np.isnan(found)
+    if there.any():
+        found[there] = multipletests(found[there], method=method)[1]
+    return found
 
 
-def clustered_variance(residuals: pd.Series, events: pd.Series) -> float:
+def shrunk(events: pd.Series, violations: pd.Series) -> pd.Series:
+    """Return the rates of users, drawn towards that of all of them.
+
+    The correlation of two events of a user is by the moments of Kleinman (1973).
+    """
+    rates, overall, degrees = violations / events, violations.sum() / events.sum(), len(events) - 1
+    expected = events.sum() - (events.astype(float) ** 2).sum() / events.sum() - degrees
+    correlation = 0.0
+    if 0 < overall < 1 and expected > 0:
+        spread = (events * (rates - overall) ** 2).sum() / (overall * (1 - overall))
+        correlation = float(np.clip((spread - degrees) / expected, 0, 1))
+    weight = events * correlation / (1 + (events - 1) * correlation)
+    return overall + weight * (rates - overall)
+
+
+def wilson_hilferty(z, freedom):
+    """Return the quantile of chi-square whose cube root is normal (1931)."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + z * np.sqrt(part)) ** 3
+
+
+def patnaik(critical, freedom, z_power):
+    """Return where mean - z_power sd of noncentral chi-square is the critical value (1949)."""
+    excess = critical - freedom
+    half = excess + 2 * z_power**2
+    return half + np.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)
+
+
+def clustered_variance(users: pd.DataFrame) -> float:
     """Return the variance of an event with users as clusters; nan for a single user."""
-    total = events.sum()
-    correction = 1 - (events**2).sum() / total**2
-    return (residuals**2).sum() / total / correction if len(events) > 1 else math.nan
+    total = users["events"].sum()
+    correction = 1 - (users["events"] ** 2).sum() / total**2
+    return (users["residual"] ** 2).sum() / total / correction if len(users) > 1 else math.nan
 
 
 class Oracle:
@@ -93,7 +113,6 @@ class Oracle:
             **self.histograms,
             "compliance_by_member": self.by_member,
             **{name: self.slice_of(name) for name in SLICES},
-            "compliance_by_user_risk_tier": self.by_risk_tier,
             "compliance_by_status": self.by_status,
             "compliance_summary": self.summary,
             "key_findings": sentences.key_findings(self),
@@ -105,14 +124,9 @@ class Oracle:
     def quarantine_by_reason(self) -> pd.DataFrame:
         said = self.intake.rejected["rejection_reasons"].str.split(",").explode().value_counts()
         reasons = pd.Series([row["rejection_reason"] for row in registry("rejection_reasons")])
-        rows = reasons.map(said).fillna(0).astype(int)
-        return pd.DataFrame(
-            {
-                "rejection_reason": reasons,
-                "quarantined_rows": rows,
-                "raw_row_share": ratio(rows, self.raw_rows),
-            }
-        )
+        rows = pd.DataFrame({"rejection_reason": reasons})
+        rows["quarantined_rows"] = reasons.map(said).fillna(0).astype(int)
+        return rows.assign(raw_row_share=rows["quarantined_rows"] / self.raw_rows)
 
     @cached_property
     def dimensions(self) -> dict[str, pd.DataFrame]:
@@ -124,70 +138,54 @@ class Oracle:
         for name, dimension in DIMENSIONS.items():
             texts = [self.events[column].astype(str) for column in dimension["columns"]]
             member = texts[0].str.cat(texts[1:], sep=" / ").rename("member")
-            by_user = pd.crosstab([member, self.events["user_id"]], self.events["status"])
-            by_user = by_user.reindex(columns=list(STATUSES), fill_value=0)
+            by_user = pd.crosstab(
+                [member, self.events["user_id"]], self.events["status"] + "_events"
+            ).reindex(columns=STATUS_EVENTS, fill_value=0)
             by_user["events"] = by_user.sum(axis=1)
             members = by_user.groupby("member").sum()
-            rate = members["violation"] / members["events"]
-            by_user = by_user.join(rate.rename("rate"), on="member")
-            by_user["residual"] = by_user["violation"] - by_user["events"] * by_user["rate"]
+            rate = (members["violation_events"] / members["events"]).rename("rate")
+            by_user = by_user.join(rate, on="member")
+            by_user["residual"] = by_user["violation_events"] - by_user["events"] * by_user["rate"]
             groups = by_user.groupby("member")
             members["users"] = groups.size()
-            members["variance"] = [
-                clustered_variance(group["residual"], group["events"]) for _, group in groups
-            ]
-            whole_users = by_user.groupby("user_id")[["residual", "events"]].sum()
-            members.attrs["variance"] = clustered_variance(*map(whole_users.get, whole_users))
-            found[name] = members.rename(columns={status: events_of(status) for status in STATUSES})
+            members["variance"] = [clustered_variance(users) for _, users in groups]
+            members.attrs["variance"] = clustered_variance(by_user.groupby("user_id").sum())
+            found[name] = members
         return found
 
     def measures(self, counts: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns that breakdowns begin with."""
-        return pd.DataFrame(
-            {
-                "events": counts["events"],
-                **{events_of(status): counts[events_of(status)] for status in STATUSES},
-                "users": counts["users"],
-                "event_share": ratio(counts["events"], len(self.events)),
-                **{
-                    f"{status}_rate": ratio(counts[events_of(status)], counts["events"])
-                    for status in STATUSES
-                },
-            }
-        )
+        """Return the columns that breakdowns begin with, from their counts."""
+        rates = {
+            f"{status}_rate": ratio(counts[f"{status}_events"], counts["events"])
+            for status in STATUSES
+        }
+        counts = counts[["events", *STATUS_EVENTS, "users"]]
+        return counts.assign(event_share=counts["events"] / len(self.events), **rates)
 
     # --- users -----------------------------------------------------------------------------------
 
     @cached_property
     def users(self) -> pd.DataFrame:
-        by_user = self.events.sort_values("event_id").groupby("user_id")
-        users = pd.DataFrame(
-            {
-                "user_age": by_user["user_age"].first(),
-                "events": by_user.size(),
-                "violation_events": by_user["is_violation"].sum(),
-                "warning_events": by_user["status"].agg(lambda status: (status == "warning").sum()),
-                "average_session_duration_minutes": by_user["session_duration_minutes"].mean(),
-                "average_concurrent_streams": by_user["concurrent_streams"].mean(),
-                "first_event_at": by_user["occurred_at"].min(),
-                "last_event_at": by_user["occurred_at"].max(),
-            }
-        ).reset_index()
+        events = self.events.sort_values("event_id")
+        events["is_warning"] = events["status"] == "warning"
+        users = events.groupby("user_id", as_index=False).agg(
+            user_age=("user_age", "first"),
+            events=("event_id", "size"),
+            violation_events=("is_violation", "sum"),
+            warning_events=("is_warning", "sum"),
+            average_session_duration_minutes=("session_duration_minutes", "mean"),
+            average_concurrent_streams=("concurrent_streams", "mean"),
+            first_event_at=("occurred_at", "min"),
+            last_event_at=("occurred_at", "max"),
+        )
         n, k = users["events"], users["violation_events"]
-        rate, overall = k / n, ratio(k.sum(), n.sum())
+        overall = k.sum() / n.sum()
         bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
-        users["violation_rate"] = rate
-        users["risk_tier"] = pd.cut(rate, bounds, labels=known("risk_tier")).astype(str)
+        users["violation_rate"] = k / n
+        users["risk_tier"] = pd.cut(k / n, bounds, labels=known("risk_tier")).astype(str)
         users["p_value"] = stats.binom.sf(k - 1, n, overall)
         users["p_adjusted"] = stats.false_discovery_control(users["p_value"])
-        # The correlation of two events of a user, by the moments of Kleinman (1973).
-        spread, degrees, correlation = overall * (1 - overall), len(n) - 1, 0.0
-        expected = n.sum() - (n**2).sum() / max(n.sum(), 1) - degrees
-        if spread > 0 and expected > 0:
-            excess = (n * (rate - overall) ** 2).sum() / spread - degrees
-            correlation = np.clip(excess / expected, 0, 1)
-        weight = n * correlation / (1 + (n - 1) * correlation)
-        users["shrunk_violation_rate"] = overall + weight * (rate - overall)
+        users["shrunk_violation_rate"] = shrunk(n, k)
         alpha = self.vars["alpha"]
         users["risk_evidence"] = np.select(
             [overall**n >= alpha, users["p_adjusted"] < alpha, users["p_value"] < alpha],
@@ -211,7 +209,7 @@ class Oracle:
         rows = {}
         for name, members in self.dimensions.items():
             n, k, freedom = members["events"], members["violation_events"], len(members) - 1
-            rate = ratio(k.sum(), n.sum())
+            rate = k.sum() / n.sum()
             binomial = rate * (1 - rate)
             chi_square = ratio((n * (k / n - rate) ** 2).sum(), binomial)
             variance = members["variance"].mean() * len(members) - members.attrs["variance"]
@@ -221,21 +219,17 @@ class Oracle:
                 "members": len(members),
                 "chi_square": chi_square,
                 "degrees_of_freedom": freedom,
-                "p_value": stats.chi2.sf(chi_square, freedom) if freedom > 0 else math.nan,
-                "p_adjusted": stats.chi2.sf(chi_square / effect, freedom)
-                if freedom > 0
-                else math.nan,
+                "p_value": stats.chi2.sf(chi_square, freedom),
+                "p_adjusted": stats.chi2.sf(chi_square / effect, freedom),
                 "cramers_v": np.sqrt(chi_square / n.sum()),
                 "design_effect": effect,
-                "verdict": "too_few" if 5 * sparse > len(members) else "no_evidence",
+                "is_sparse": 5 * sparse > len(members),
             }
-            if len(members) == 0:
-                del rows[name]
         found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dimension")
-        found["p_adjusted"] = holm(found["p_adjusted"])
-        differs = (found["verdict"] != "too_few") & (found["p_adjusted"] < self.vars["alpha"])
-        found["verdict"] = found["verdict"].mask(differs, "differs")
-        found["verdict"] = found["verdict"].mask(found["p_adjusted"].isna(), "too_few")
+        found["p_adjusted"] = adjusted(found["p_adjusted"])
+        too_few = found.pop("is_sparse") | found["p_adjusted"].isna()
+        differs = found["p_adjusted"] < self.vars["alpha"]
+        found["verdict"] = np.select([too_few, differs], ["too_few", "differs"], "no_evidence")
         return found
 
     @cached_property
@@ -252,23 +246,28 @@ class Oracle:
         binomial = pooled * (1 - pooled)
         error = np.sqrt(binomial * (1 / n + ratio(1, rest)))
         difference = k / n - ratio(k.sum() - k, rest)
-        z = ratio(difference, error)
         clustered_error = error * math.sqrt(association["design_effect"])
-        p_adjusted = holm(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
+        p_adjusted = adjusted(2 * stats.norm.sf(abs(ratio(difference, clustered_error))))
         low, high = self.wilson(k, n)
 
         # As large as the test of the member and that of the dimension ask for.
         z_power = stats.norm.ppf(self.vars["power"])
         critical = stats.norm.isf(alpha / (2 * max(1, (~np.isnan(p_adjusted)).sum())))
-        demanded = max(critical, self.demanded_by(association["degrees_of_freedom"], z_power))
+        # With a single member there is nothing to detect.
+        freedom = max(1, association["degrees_of_freedom"])
+        z = stats.norm.isf(alpha / len(DIMENSIONS))
+        chi_square = patnaik(wilson_hilferty(z, freedom), freedom, z_power)
+        demanded = max(critical, math.sqrt(chi_square) - z_power)
         higher = np.minimum(pooled + (demanded + z_power) * clustered_error, max(pooled, 0.5))
         alternative = np.sqrt(
             association["design_effect"] * (higher * (1 - higher) / n + ratio(binomial, rest))
         )
         detectable = np.maximum(demanded * clustered_error, least) + z_power * alternative
 
-        few = np.minimum(n, rest) * min(pooled, 1 - pooled)
-        is_claimed = (p_adjusted < alpha) & (abs(difference) >= least)
+        rarer = np.minimum(n, rest) * min(pooled, 1 - pooled)
+        too_few = rarer < self.vars["minimum_expected_violations"]
+        differs = (p_adjusted < alpha) & (abs(difference) >= least)
+        differs &= association["verdict"] == "differs"
         return pd.DataFrame(
             {
                 "dimension": dimension,
@@ -278,106 +277,72 @@ class Oracle:
                 "violation_rate_low": low,
                 "violation_rate_high": high,
                 "rate_difference": difference,
-                "detectable_difference": np.where(clustered_error > 0, detectable, np.nan),
-                "p_value": 2 * stats.norm.sf(abs(z)),
+                "detectable_difference": detectable.where(clustered_error > 0),
+                "p_value": 2 * stats.norm.sf(abs(ratio(difference, error))),
                 "p_adjusted": p_adjusted,
-                "verdict": np.select(
-                    [
-                        few < self.vars["minimum_expected_violations"],
-                        is_claimed & (association["verdict"] == "differs"),
-                    ],
-                    ["too_few", "differs"],
-                    "no_evidence",
-                ),
+                "verdict": np.select([too_few, differs], ["too_few", "differs"], "no_evidence"),
             }
         ).reset_index()
 
-    def demanded_by(self, freedom: int, z_power: float) -> float:
-        """Return how many standard errors a chi-square test asks for (Patnaik, 1949)."""
-        if freedom < 1:
-            return 0.0
-        # Wilson and Hilferty (1931)
-        part = 2 / (9 * freedom)
-        z = stats.norm.isf(self.vars["alpha"] / len(DIMENSIONS))
-        excess = freedom * (1 - part + z * math.sqrt(part)) ** 3 - freedom
-        half = excess + 2 * z_power**2
-        return math.sqrt(half + math.sqrt(half**2 - excess**2 + 2 * z_power**2 * freedom)) - z_power
-
     def wilson(self, successes, trials):
         """Return both bounds of score intervals, nan without trials."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return proportion_confint(
-                np.asarray(successes, float),
-                np.asarray(trials, float),
-                alpha=1 - self.vars["confidence_level"],
-                method="wilson",
-            )
+        alpha = 1 - self.vars["confidence_level"]
+        return proportion_confint(successes, trials.where(trials > 0), alpha, method="wilson")
 
     @cached_property
     def by_member(self) -> pd.DataFrame:
         """Members of all dimensions, known ones without events too."""
-        tests = self.tests.set_index(["dimension", "member"])[[*STATISTICS, "verdict"]]
+        observed = {
+            "event_hour": range(24),
+            "event_date": self.days.index,
+            "concurrent_streams": self.dimensions["concurrent_streams"].index,
+        }
         parts = []
         for name, members in self.dimensions.items():
-            counts = members.reindex(self.known_members(name), fill_value=0).rename_axis("member")
-            rows = self.measures(counts).reset_index().assign(dimension=name)
-            rows = rows.join(tests, on=["dimension", "member"])
-            rows["verdict"] = rows["verdict"].fillna("too_few")
-            if name == "event_date":
-                rows["verdict"] = rows["verdict"].mask(
-                    self.days["is_partial"].to_numpy(), "too_few"
-                )
-            parts.append(rows)
-        tiers = self.by_risk_tier.rename(columns={"risk_tier": "member"})
-        return pd.concat([*parts, tiers.assign(dimension="risk_tier")], ignore_index=True)
+            columns = DIMENSIONS[name]["columns"]
+            values = [observed[key] if key in observed else known(key) for key in columns]
+            named = [" / ".join(map(str, row)) for row in product(*values)]
+            measures = self.measures(members.reindex(named, fill_value=0).rename_axis("member"))
+            parts.append(measures.reset_index().assign(dimension=name))
+        tests = self.tests.drop(columns=["events", "violation_events", "violation_rate"])
+        rows = pd.concat(parts).merge(tests, "left", ["dimension", "member"])
+        partial_days = map(str, self.days.index[self.days["is_partial"]])
+        is_judged = rows["verdict"].notna() & ~rows["member"].isin([*partial_days])
+        rows["verdict"] = rows["verdict"].where(is_judged, "too_few")
+        return pd.concat([rows, self.by_risk_tier], ignore_index=True)
 
-    def known_members(self, dimension: str) -> list[str]:
-        """Return what must stand in a breakdown, whatever happened."""
-        if dimension == "event_hour":
-            return [str(hour) for hour in range(24)]
-        if dimension == "event_date":
-            return [str(date) for date in self.days.index]
-        if dimension == "concurrent_streams":
-            return list(self.dimensions[dimension].index)
-        columns = DIMENSIONS[dimension]["columns"]
-        return [" / ".join(members) for members in product(*map(known, columns))]
+    @cached_property
+    def by_risk_tier(self) -> pd.DataFrame:
+        """Part of `by_member`; tiers are made of violations, and so not tested."""
+        users = self.users.assign(users=1)
+        others = users["warning_events"] + users["violation_events"]
+        users["compliant_events"] = users["events"] - others
+        counts = users.groupby("risk_tier")[["events", "users", *STATUS_EVENTS]].sum()
+        counts = counts.reindex(known("risk_tier"), fill_value=0).rename_axis("member")
+        low, high = self.wilson(counts["violation_events"], counts["events"])
+        rows = self.measures(counts).assign(violation_rate_low=low, violation_rate_high=high)
+        return rows.reset_index().assign(dimension="risk_tier")
 
     def slice_of(self, mart: str) -> pd.DataFrame:
         """Return the members of one dimension, with the columns that make them."""
         columns = SLICES[mart]
-        dimension = "_and_".join(columns)
-        rows = self.by_member[self.by_member["dimension"] == dimension].reset_index(drop=True)
-        parts = rows["member"].str.split(" / ", expand=True).reindex(columns=range(len(columns)))
-        for place, column in enumerate(columns):
-            is_number = column in ("event_hour", "concurrent_streams")
-            rows[column] = parts[place].astype(int) if is_number else parts[place]
-        if dimension == "event_date":
+        rows = self.by_member[self.by_member["dimension"] == "_and_".join(columns)]
+        rows = rows.reset_index(drop=True)
+        rows[columns] = rows["member"].str.split(" / ", expand=True)
+        if columns[0] in ("event_hour", "concurrent_streams"):
+            rows[columns] = rows[columns].astype(int)
+        if columns == ["event_date"]:
             rows["event_date"] = self.days.index
             rows["is_partial_day"] = self.days["is_partial"].to_numpy()
-            rows = rows.merge(
-                self.control_chart.drop(columns=["violation_rate", "center_line"]), on="event_date"
-            )
+            chart = self.control_chart.drop(columns=["violation_rate", "center_line"])
+            rows = rows.merge(chart, on="event_date")
         return rows.drop(columns=["dimension", "member"])
-
-    @cached_property
-    def by_risk_tier(self) -> pd.DataFrame:
-        users = self.users.assign(users=1)
-        users["compliant_events"] = (
-            users["events"] - users["warning_events"] - users["violation_events"]
-        )
-        counted = ["events", "users", *map(events_of, STATUSES)]
-        counts = users.groupby("risk_tier")[counted].sum()
-        rows = self.measures(counts.reindex(known("risk_tier"), fill_value=0)).reset_index()
-        rows["violation_rate_low"], rows["violation_rate_high"] = self.wilson(
-            rows["violation_events"], rows["events"]
-        )
-        return rows.assign(**dict.fromkeys([*STATISTICS[2:], "verdict"], None))
 
     @cached_property
     def by_status(self) -> pd.DataFrame:
         by_status = self.events.groupby("status")["user_id"].agg(events="size", users="nunique")
         rows = by_status.reindex(list(STATUSES), fill_value=0)
-        return rows.assign(event_share=ratio(rows["events"], len(self.events))).reset_index()
+        return rows.assign(event_share=rows["events"] / len(self.events)).reset_index()
 
     # --- days ------------------------------------------------------------------------------------
 
@@ -386,8 +351,6 @@ class Oracle:
         """Every day from the first to the last: events, violations, and whether it is partial."""
         days = self.events.groupby("event_date")["is_violation"].agg(["size", "sum"])
         days.columns = ["events", "violation_events"]
-        if days.empty:
-            return days.assign(is_partial=False)
         period = pd.date_range(days.index[0], days.index[-1]).date
         days = days.reindex(period, fill_value=0).rename_axis("event_date").assign(is_partial=False)
         hours = self.events.sort_values("occurred_at")["event_hour"]
@@ -404,12 +367,10 @@ class Oracle:
         binomial = center * (1 - center)
         z = ratio(k[whole] / n[whole] - center, np.sqrt(binomial / n[whole]))
         # 2 / sqrt(pi) is the mean range of two independent normal deviates.
-        sigma = np.fmax(
-            1.0, np.abs(np.diff(z)).mean() / (2 / math.sqrt(math.pi)) if len(z) > 1 else 1
-        )
+        sigma = np.fmax(1.0, z.diff().abs().mean() / (2 / math.sqrt(math.pi)))
         rate, margin = ratio(k, n), 3 * sigma * np.sqrt(ratio(binomial, n))
         week = days[["events", "violation_events"]].rolling(7).sum()
-        outside = pd.Series(abs(rate - center) > margin, days.index, dtype=object)
+        outside = (abs(rate - center) > margin).astype(object)
         return pd.DataFrame(
             {
                 "violation_rate": rate,
@@ -432,10 +393,8 @@ class Oracle:
         is_aside = np.zeros(len(n), bool)
         if len(n) > 2:
             _, _, residual, leverage = line(x, k / n, n)
-            margin = np.fmax(
-                chart["control_limit_high"] - chart["center_line"],
-                chart["center_line"] - chart["control_limit_low"],
-            )
+            limits = chart[["control_limit_low", "control_limit_high"]]
+            margin = limits.sub(chart["center_line"], axis=0).abs().max(axis=1)
             is_far = abs(residual) > (1 - leverage) * margin.to_numpy()
             is_aside = is_far & chart["is_out_of_control"].to_numpy(bool)
         dates = ",".join(map(str, days.index[is_aside]))
@@ -502,7 +461,7 @@ class Oracle:
                 ("pearson", stats.pearsonr, "p_value"),
                 ("spearman", stats.spearmanr, "spearman_p_value"),
             ):
-                is_fixed = n < 2 or min(metrics[x].nunique(), metrics[y].nunique()) < 2
+                is_fixed = min(metrics[x].nunique(), metrics[y].nunique()) < 2
                 found = (math.nan, math.nan) if is_fixed else method(metrics[x], metrics[y])
                 row[name], row[p_value] = found[0], found[1] if n > 3 else math.nan
             rows.append(row)
@@ -510,17 +469,9 @@ class Oracle:
 
     @cached_property
     def session_statistics(self) -> pd.DataFrame:
+        names = ["mean", "stddev", "min", "p25", "median", "p75", "max"]
         described = self.events["session_duration_minutes"].describe()
-        described.index = [
-            "events",
-            "mean_minutes",
-            "stddev_minutes",
-            "min_minutes",
-            "p25_minutes",
-            "median_minutes",
-            "p75_minutes",
-            "max_minutes",
-        ]
+        described.index = ["events", *(f"{name}_minutes" for name in names)]
         return described.to_frame().T.astype({"events": int})
 
     @cached_property
@@ -534,14 +485,8 @@ class Oracle:
         ):
             bins = self.vars[f"{name}_bins"]
             frequencies, edges = np.histogram(values, bins=bins)
-            found[f"{name}_histogram"] = pd.DataFrame(
-                {
-                    "bin_number": range(1, bins + 1),
-                    "bin_start": edges[:-1],
-                    "bin_end": edges[1:],
-                    "frequency": frequencies,
-                }
-            )
+            rows = {"bin_start": edges[:-1], "bin_end": edges[1:], "frequency": frequencies}
+            found[f"{name}_histogram"] = pd.DataFrame({"bin_number": range(1, bins + 1), **rows})
         return found
 
     # --- summary ---------------------------------------------------------------------------------
@@ -549,44 +494,36 @@ class Oracle:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Headline figures; text and numbers in columns of their own."""
-        members = self.by_member[self.by_member["events"] > 0].set_index(["dimension", "member"])
+        members = self.by_member[self.by_member["events"] > 0].set_index("dimension")
 
-        def first(dimension: str, measure: str) -> object:
+        def first(dimension: str, measure: str) -> str:
             """Return the member with the most; of equal ones that which sorts first."""
-            if dimension not in members.index.levels[0]:
-                return None
-            rows = members.loc[dimension].reset_index()
-            if dimension == "event_hour":
-                rows["member"] = rows["member"].astype(float)
-            return rows.sort_values([measure, "member"], ascending=[False, True])["member"].iloc[0]
+            rows = members.loc[[dimension]].assign(place=lambda rows: rows["member"].str.zfill(2))
+            return rows.sort_values([measure, "place"], ascending=[False, True])["member"].iloc[0]
 
         def most(dimension: str, measure: str) -> float:
-            return self.by_member.query("dimension == @dimension")[measure].max()
+            return members.loc[[dimension], measure].max()
 
         rates = self.by_member.set_index(["dimension", "member"])["violation_rate"]
         statuses = self.by_status.set_index("status")
-        listed = {
-            column: ",".join(sorted(self.events[column].unique()))
-            for column in ("region", "regulation")
-        }
         quarantined = len(self.intake.rejected)
         figures = {
             "total_events": len(self.events),
             "unique_users": len(self.users),
             "first_event_date": str(self.events["event_date"].min()),
             "last_event_date": str(self.events["event_date"].max()),
-            "regions_covered": listed["region"],
-            "regulations_tracked": listed["regulation"],
-            **{events_of(status): statuses.at[status, "events"] for status in STATUSES},
+            "regions_covered": ",".join(sorted(self.events["region"].unique())),
+            "regulations_tracked": ",".join(sorted(self.events["regulation"].unique())),
+            **{f"{status}_events": statuses.at[status, "events"] for status in STATUSES},
             **{f"{status}_rate": statuses.at[status, "event_share"] for status in STATUSES},
             **{f"violation_rate_{name.lower()}": rates["region", name] for name in known("region")},
             "average_session_duration_minutes": self.events["session_duration_minutes"].mean(),
             "average_concurrent_streams": self.events["concurrent_streams"].mean(),
             "median_user_age": self.events["user_age"].median(),
             "high_risk_users": (self.users["risk_tier"] == "high").sum(),
-            "peak_traffic_hour": first("event_hour", "events"),
+            "peak_traffic_hour": int(first("event_hour", "events")),
             "peak_traffic_hour_events": most("event_hour", "events"),
-            "highest_violation_hour": first("event_hour", "violation_rate"),
+            "highest_violation_hour": int(first("event_hour", "violation_rate")),
             "highest_violation_hour_rate": most("event_hour", "violation_rate"),
             "highest_violation_region": first("region", "violation_rate"),
             "best_compliance_region": first("region", "compliant_rate"),
@@ -601,24 +538,15 @@ class Oracle:
             "accepted_rows": len(self.events),
             "quarantined_rows": quarantined,
             "exact_copies_dropped": self.intake.copies,
-            "quarantined_share": ratio(quarantined, self.raw_rows),
+            "quarantined_share": quarantined / self.raw_rows,
         }
-        return pd.DataFrame(
-            [
-                (
-                    name,
-                    None if isinstance(value, str) else value,
-                    value if isinstance(value, str) else None,
-                )
-                for name, value in figures.items()
-            ],
-            columns=["metric", "value_number", "value_text"],
-        ).astype({"value_number": float})
-
-
-def events_of(status: str) -> str:
-    """Return the name of the column that counts the events with a status."""
-    return f"{status}_events"
+        values = pd.Series(figures, dtype=object)
+        is_text = values.map(lambda value: isinstance(value, str))
+        summary = {
+            "value_number": values.mask(is_text).astype(float),
+            "value_text": values.where(is_text, None),
+        }
+        return pd.DataFrame(summary).rename_axis("metric").reset_index()
 
 
 def line(x: np.ndarray, y: np.ndarray, weight: np.ndarray):

@@ -5,6 +5,7 @@ OTT_TEST_BUILD_KILLS (`make test-nightly`) sets it.
 """
 
 import itertools
+import json
 import os
 import random
 import re
@@ -12,75 +13,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import BUILD, PROJECT, clean_environment, kill, new_plugin
+from conftest import BUILD, clean_environment, kill, new_plugin
+from forked_dbt import FORKS
 
-from ott import plugin, releases
+from ott import build, plugin, releases
+from ott.releases import ReleaseError
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "1"))
 TIMED_PUBLISH_KILLS = max(8, BUILD_KILLS)
 PUBLISHES_WHILE_READING = max(8, BUILD_KILLS)
-
-# Publishes in a process of its own. With a number, the process kills itself at that operation on
-# the folder of the releases (they are counted by Python's audit events).
-PUBLISH = """
-import os, signal, sys
-from pathlib import Path
-import duckdb
-from ott import releases
-
-work, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
-operations = 0
-
-def count(event, arguments):
-    global operations
-    if event == "open" or event.startswith(("os.", "shutil.")):
-        if any(str(argument).startswith(folder) for argument in arguments):
-            operations += 1
-            if operations == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-with duckdb.connect(work, read_only=True) as connection:
-    marts = releases.list_marts(connection)
-    print("publishing", flush=True)
-    sys.addaudithook(count)
-    releases.publish(connection, Path(folder), marts, {})
-"""
-
-# Reads until its input is closed, and says each answer that is new. Each answer of a fresh
-# connection must be of one release; a connection that stays open must go on giving its own.
-READ = """
-import select, sys, duckdb
-
-def answers(connection):
-    return connection.execute('''
-        select (select count(*) from marts.fct_compliance_events),
-               (select sum(events) from marts.compliance_by_status),
-               (select sum(events) from marts.dim_users)
-    ''').fetchone()
-
-path, polls, seen = sys.argv[1], 0, set()
-with duckdb.connect() as patient:
-    patient.execute(f"attach '{path}' as release (read_only)")
-    patient.execute("use release")
-    first = answers(patient)
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        with duckdb.connect(path, read_only=True) as connection:
-            counts = answers(connection)
-        assert len(set(counts)) == 1, f"a mix of releases: {counts}"
-        assert answers(patient) == first, "an open connection sees another release"
-        if counts not in seen:
-            seen.add(counts)
-            print(counts[0], flush=True)
-        polls += 1
-print(polls)
-"""
 
 
 def served(folder: Path) -> str:
@@ -88,13 +36,9 @@ def served(folder: Path) -> str:
     return releases.verify(releases.current_release(folder))["release"]
 
 
-@pytest.fixture(scope="module")
-def project(built_project, new_project):
-    """A copy of the built project with its release, for builds that go wrong."""
-    project = new_project("faults")
-    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
-    shutil.copytree(built_project.releases, project.releases, symlinks=True)
-    return project
+def publish(work: Path, folder: Path) -> None:
+    with duckdb.connect(work, read_only=True) as connection:
+        releases.publish(connection, folder, releases.list_marts(connection), {})
 
 
 @pytest.fixture
@@ -111,24 +55,12 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def start_publish(work: Path, folder: Path, deadly: int = 0) -> subprocess.Popen:
-    """Start to publish in a process of its own, and wait until it begins."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PUBLISH, work, folder, str(deadly)],
-        env={**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")},
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-    assert process.stdout.readline() == "publishing\n"
-    return process
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
 
 
-# --- Killed ---------------------------------------------------------------------------------------
-
-
-def build_command(project, **environment: str) -> subprocess.Popen:
-    """Start what `make build` runs."""
+def start_build(project, **environment: str) -> subprocess.Popen:
+    """Start what `make build` runs; it waits for the reader of its output, as `start_dbt` says."""
     return subprocess.Popen(
         [sys.executable, "scripts/ott", "build"],
         cwd=project.root,
@@ -137,297 +69,121 @@ def build_command(project, **environment: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
+        pipesize=os.sysconf("SC_PAGE_SIZE"),
     )
-
-
-@pytest.fixture(scope="module")
-def lines_of_a_build(project) -> int:
-    """How much the build command says, which is that of dbt, and publishes."""
-    before = served(project.releases)
-    process = build_command(project)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    assert served(project.releases) > before
-    manifest = releases.read_manifest(releases.current_release(project.releases))
-    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
-    return len(output.splitlines())
-
-
-def test_a_build_killed_at_any_moment_leaves_a_complete_release(project, lines_of_a_build):
-    """The moments are lines of its output, which come sooner or later."""
-    killed = 0
-    for moment in range(BUILD_KILLS):
-        before = served(project.releases)
-        with project.start_dbt(*BUILD) as process:
-            for _ in range(int(lines_of_a_build * (moment + 0.5) / BUILD_KILLS)):
-                process.stdout.readline()
-            killed += kill(process)
-        after_kill = served(project.releases)
-        assert after_kill >= before
-        result = project.build()
-        assert result.returncode == 0, result.stdout
-        assert served(project.releases) > after_kill
-    # One that has its last lines still to say may have ended before its kill.
-    assert killed >= BUILD_KILLS / 2
-
-
-def test_publishing_killed_at_any_operation_leaves_a_complete_release(work, folder, tmp_path):
-    """Each time in a folder as it was: what kills leave behind makes the next run longer."""
-    untouched = folder.rename(tmp_path / "untouched")
-    survived = []
-    for operation in itertools.count(1):
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(untouched, folder, symlinks=True)
-        before = served(folder)
-        process = start_publish(work, folder, deadly=operation)
-        if process.wait(timeout=600) == 0:
-            break
-        assert process.returncode == -signal.SIGKILL
-        survived.append(served(folder) != before)
-    # The first kills come before the switch, the last ones after it.
-    assert survived == sorted(survived) and {*survived} == {False, True}
-    assert len(survived) >= 15
-    assert served(folder) > before
-    assert not [*folder.glob(".building-*"), *folder.glob(".removing-*")]
-
-
-def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
-    started = time.monotonic()
-    assert start_publish(work, folder).wait() == 0
-    longest = time.monotonic() - started
-    moments = random.Random(7)
-    killed = 0
-    while killed < TIMED_PUBLISH_KILLS:
-        before = served(folder)
-        process = start_publish(work, folder)
-        moment = moments.uniform(0, longest)
-        time.sleep(moment)
-        if kill(process):
-            killed += 1
-        else:
-            # The machine has become faster.
-            longest = moment
-        assert served(folder) >= before
-    before = served(folder)
-    assert start_publish(work, folder).wait(timeout=600) == 0
-    assert served(folder) > before
 
 
 # --- Failing --------------------------------------------------------------------------------------
 
-# What is broken in each layer, and the check that notices.
-BROKEN = {
-    "raw": ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
-    "staging": (
-        "models/staging/stg_compliance_events.sql",
-        r"1900-01-01",
-        "1901-01-01",
-        "stg_compliance_events",
-    ),
-    "intermediate": (
-        "seeds/raw_compliance_events.csv",
-        r"(?m)^(\d+),[^,]*,(.*)$",
-        r"\1,yesterday,\2",
-        "quarantined_share_is_acceptable",
-    ),
-    "marts": (
-        "models/marts/breakdowns/compliance_by_region.sql",
-        r"\Z",
-        "\nwhere region <> 'EU'\n",
-        "compliance_by_region",
-    ),
-}
 
-
-@pytest.mark.parametrize("layer", BROKEN)
-def test_a_failing_check_in_any_layer_publishes_nothing(layer, project):
-    file, pattern, replacement, check = BROKEN[layer]
-    before = served(project.releases)
-    path = project.root / file
+@pytest.mark.parametrize(
+    ("file", "pattern", "replacement", "check"),
+    [
+        ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
+        ("models/staging/stg_compliance_events.sql", "1900-", "1901-", "stg_compliance_events"),
+        ("seeds/raw_compliance_events.csv", r"(?m)^(\d+),[^,]*", r"\1,yesterday",
+         "quarantined_share_is_acceptable"),
+        ("models/marts/breakdowns/compliance_by_region.sql", r"\Z", "\nwhere region <> 'EU'\n",
+         "compliance_by_region"),
+    ],
+    ids=["raw", "staging", "intermediate", "marts"],
+)  # fmt: skip
+def test_a_failing_check_in_any_layer_publishes_nothing(
+    file, pattern, replacement, check, copied_build
+):
+    before = served(copied_build.releases)
+    path = copied_build.root / file
     sound = path.read_text()
-    broken = re.sub(pattern, replacement, sound, count=0 if layer == "intermediate" else 1)
-    assert broken != sound
-    path.write_text(broken)
+    path.write_text(re.sub(pattern, replacement, sound))
     # What staging reads is held by its unit tests.
-    result = project.dbt("build") if layer == "staging" else project.build()
+    result = copied_build.dbt("build") if "staging" in file else copied_build.build()
     path.write_text(sound)
     assert result.returncode == 1
     message = re.search("Nothing published: .*", result.stdout)[0]
     assert check in message and message.endswith(f"Still served: release {before}.")
-    assert served(project.releases) == before
+    assert served(copied_build.releases) == before
 
 
-def test_after_all_failures_the_next_build_succeeds(project):
-    before = served(project.releases)
-    result = project.build()
-    assert result.returncode == 0, result.stdout
-    assert served(project.releases) > before
-
-
-def test_a_full_disk_leaves_what_is_served(project, small_disk):
-    result = project.build(OTT_RELEASE_PATH=str(small_disk))
+def test_a_full_disk_under_the_releases_fails_the_build(copied_build, small_disk):
+    result = copied_build.build(OTT_RELEASE_PATH=str(small_disk), is_parsed=True)
     assert result.returncode == 1
     assert f"The release cannot be written to {small_disk}" in result.stdout
     assert "No release is served yet." in result.stdout
     assert not list(small_disk.glob("*/"))
-    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-    with duckdb.connect(project.root / "ott_build.duckdb", read_only=True) as connection:
-        releases.publish(connection, small_disk, releases.list_marts(connection), {})
+
+
+@pytest.mark.parametrize("fault", ["size=10m", "ro"])
+def test_a_disk_that_takes_no_release_leaves_what_is_served(fault, work, small_disk):
+    remount(small_disk, "size=100m")
+    publish(work, small_disk)
     before = served(small_disk)
-    subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
-    with duckdb.connect(project.root / "ott_build.duckdb", read_only=True) as connection:
-        marts = releases.list_marts(connection)
-        with pytest.raises(releases.ReleaseError, match="cannot be written"):
-            releases.publish(connection, small_disk, marts, {})
-        assert served(small_disk) == before
-        subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-        releases.publish(connection, small_disk, marts, {})
+    remount(small_disk, fault)
+    with pytest.raises(ReleaseError, match="cannot be written"):
+        publish(work, small_disk)
+    assert served(small_disk) == before
+    remount(small_disk, "rw,size=100m")
+    publish(work, small_disk)
     assert served(small_disk) > before
 
 
-def test_a_full_disk_under_the_work_database_leaves_what_is_served(project, small_disk):
-    before = served(project.releases)
-    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    result = project.build(OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
-    assert result.returncode != 0
-    assert "No space left on device" in result.stdout
-    assert "ran out of disk. Make room for the work database" in result.stdout
-    assert served(project.releases) == before
-    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
-    seed = ("seed", "--select", "regions")
-    result = project.dbt(*seed, OTT_DATABASE_PATH=str(small_disk / "ott_build.duckdb"))
-    assert result.returncode == 0, result.stdout
-
-
-def test_too_little_memory_leaves_what_is_served(project):
-    before = served(project.releases)
-    result = project.build(OTT_MEMORY_LIMIT="25MB", OTT_CPU_THREADS="1")
-    assert result.returncode == 1
-    assert "ran out of memory. Raise OTT_MEMORY_LIMIT (25MB)" in result.stdout
-    assert "ran out of disk" not in result.stdout
-    assert "What was served before still is." in result.stdout
-    assert served(project.releases) == before
-
-
 @pytest.fixture
-def greedy(project) -> Iterator[None]:
-    """A model before all others that sorts 70 MB, more than the memory of the test."""
-    model = project.root / "models" / "intermediate" / "intake" / "greedy.sql"
+def greedy(copied_build) -> Iterator[tuple[str, ...]]:
+    """A command that sorts 70 MB, more than the memory of the test."""
+    model = copied_build.root / "models" / "intermediate" / "intake" / "greedy.sql"
     model.write_text("""
         select i, repeat(md5(cast(i as varchar)), 4) as filler
         from range(500000) as numbers (i)
         order by hash(i)
     """)
-    source_days = model.with_name("int_source_days.sql")
-    sound = source_days.read_text()
-    source_days.write_text(f"-- depends_on: {{{{ ref('greedy') }}}}\n{sound}")
-    yield
-    source_days.write_text(sound)
+    yield ("run", "--select", "greedy")
     model.unlink()
 
 
-LITTLE_MEMORY = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
-
-
-def test_a_limit_of_temporary_files_leaves_what_is_served(project, greedy, tmp_path):
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"OTT_MEMORY_LIMIT": "10MB"}, "memory. Raise OTT_MEMORY_LIMIT (10MB)"),
+        ({"OTT_TEMP_LIMIT": "1MB"}, "disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)"),
+        ({"OTT_DATABASE_PATH": "{disk}/work.duckdb", "OTT_TEMP_PATH": "spilled"},
+         "disk. Make room for the work database ({disk}/work.duckdb)"),
+        # As the limit, or where that is larger than the disk, as an error of the disk.
+        ({"OTT_TEMP_PATH": "{disk}"}, "disk for temporary files. Raise OTT_TEMP_LIMIT (90 %"),
+        ({"OTT_TEMP_PATH": "{disk}", "OTT_TEMP_LIMIT": "1GB"},
+         "disk. Make room for the work database (ott_build.duckdb) and its temporary files"),
+    ],
+)  # fmt: skip
+def test_what_ran_out_is_told(copied_build, greedy, request, limits, message):
     """What does not fit into the memory goes to disk, as much as is allowed."""
-    before = served(project.releases)
-    result = project.build(
-        OTT_TEMP_PATH=str(tmp_path / "spilled"), OTT_TEMP_LIMIT="1MB", **LITTLE_MEMORY
-    )
+    disk = request.getfixturevalue("small_disk") if "{disk}" in str(limits) else None
+    limits = {name: value.format(disk=disk) for name, value in limits.items()}
+    enough = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
+    result = copied_build.dbt(*greedy, is_parsed=True, **enough | limits)
     assert result.returncode == 1
-    assert "greedy ran out of disk for temporary files. Raise OTT_TEMP_LIMIT (1MB)" in result.stdout
-    assert "ran out of memory" not in result.stdout
-    assert served(project.releases) == before
-    result = project.dbt("run", "--select", "greedy", OTT_TEMP_LIMIT="1GB", **LITTLE_MEMORY)
+    assert f"greedy ran out of {message.format(disk=disk)}" in result.stdout
+    assert result.stdout.count(" ran out of ") == 1
+    assert "What was served before still is." in result.stdout
+    if disk:
+        remount(disk, "size=1g")
+    result = copied_build.dbt(
+        *greedy, is_parsed=True, **limits | enough | {"OTT_TEMP_LIMIT": "1GB"}
+    )
     assert result.returncode == 0, result.stdout
 
 
-def test_a_full_disk_under_the_temporary_files_is_told(project, greedy, small_disk):
-    """As the limit, or where that is larger than the disk, as an error of the disk."""
-    for limits, message in (
-        ({}, "for temporary files. Raise OTT_TEMP_LIMIT (90 % of what is free there)"),
-        ({"OTT_TEMP_LIMIT": "1GB"}, "Make room for the work database (ott_build.duckdb) and its"),
-    ):
-        result = project.dbt(
-            "run", "--select", "greedy", OTT_TEMP_PATH=str(small_disk), **LITTLE_MEMORY, **limits
-        )
-        assert result.returncode == 1
-        assert re.search(rf"greedy ran out of disk.*{re.escape(message)}", result.stdout)
-
-
-def test_a_read_only_release_folder_leaves_what_is_served(work, small_disk):
-    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-    with duckdb.connect(work, read_only=True) as connection:
-        marts = releases.list_marts(connection)
-        releases.publish(connection, small_disk, marts, {})
-        before = served(small_disk)
-        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-        with pytest.raises(releases.ReleaseError, match="cannot be written"):
-            releases.publish(connection, small_disk, marts, {})
-        assert served(small_disk) == before
-        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
-        releases.publish(connection, small_disk, marts, {})
-    assert served(small_disk) > before
-
-
-def test_the_second_of_two_builds_says_who_is_building(project):
-    before = served(project.releases)
-    with project.start_dbt(*BUILD) as first:
-        # From the first seed on, the database is open.
-        while "1 of" not in first.stdout.readline():
-            assert first.poll() is None
-        second = project.build("--target-path", "target_of_second")
-        assert second.returncode != 0
-        assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
-        assert "Traceback" not in second.stdout
-        assert served(project.releases) == before
-        output, _ = first.communicate(timeout=600)
-        assert first.returncode == 0, output
-    assert served(project.releases) > before
-
-
-def test_the_second_of_two_publishers_says_who_is_publishing(work, folder):
-    with releases.lock(folder):
-        with duckdb.connect(work, read_only=True) as connection:
-            marts = releases.list_marts(connection)
-            with pytest.raises(releases.ReleaseError, match=f"Process {os.getpid()} is publishing"):
-                releases.publish(connection, folder, marts, {})
-        with pytest.raises(releases.ReleaseError, match="is publishing or rolling back"):
-            releases.roll_back(folder, None)
-
-
-def write_log_of(database: Path) -> None:
+def write_log_of(database: Path) -> Path:
     """Add a table to a database, and leave it in the log as a killed process does."""
     code = (
         "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1]); "
         "connection.execute('create table main.numbers as from range(100000)'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, database], check=True)
+    return database.with_name(f"{database.name}.wal")
 
 
 def damage_log(database: Path) -> None:
-    write_log_of(database)
-    log = database.with_name(f"{database.name}.wal")
-    content = bytearray(log.read_bytes())
-    content[200:300] = bytes(100)
-    log.write_bytes(content)
-
-
-def replace_by_folder(database: Path) -> None:
-    database.unlink()
-    database.mkdir()
-
-
-DAMAGE = {
-    "cut in the header": lambda database: os.truncate(database, 100),
-    "cut among the tables": lambda database: os.truncate(database, 300_000),
-    "no byte": lambda database: os.truncate(database, 0),
-    "zeros": lambda database: database.write_bytes(bytes(50_000)),
-    "text": lambda database: database.write_text("event_id,user_id\n" * 1000),
-    "a log that is damaged": damage_log,
-    "a folder": replace_by_folder,
-}
+    with write_log_of(database).open("r+b") as log:
+        log.seek(200)
+        log.write(bytes(100))
 
 
 def open_work_database(path: Path) -> None:
@@ -436,27 +192,41 @@ def open_work_database(path: Path) -> None:
     new_plugin(path).update_connection_config(credentials, {})
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda database: os.truncate(database, 100),
+        lambda database: os.truncate(database, 300_000),
+        lambda database: os.truncate(database, 0),
+        lambda database: database.write_bytes(bytes(50_000)),
+        lambda database: database.write_text("event_id,user_id\n" * 1000),
+        damage_log,
+    ],
+    ids=["cut in the header", "cut among the tables", "no byte", "zeros", "text", "a damaged log"],
+)
 def test_a_damaged_work_database_is_told_in_a_sentence(damage, work):
-    DAMAGE[damage](work)
+    damage(work)
     with pytest.raises(plugin.DbtRuntimeError) as error:
         open_work_database(work)
-    advice = {"a folder": "let OTT_DATABASE_PATH name a file"}.get(damage, f"delete it, and {work}")
-    assert advice in str(error.value)
+    assert f"delete it, and {work}" in str(error.value)
     assert str(error.value).count("\n") <= 1
 
 
+def test_a_folder_in_place_of_the_work_database_is_told(tmp_path):
+    with pytest.raises(plugin.DbtRuntimeError, match="let OTT_DATABASE_PATH name a file"):
+        open_work_database(tmp_path)
+
+
 def test_half_a_log_of_a_killed_build_is_no_damage(work):
-    write_log_of(work)
-    log = work.with_name(f"{work.name}.wal")
+    log = write_log_of(work)
     os.truncate(log, log.stat().st_size // 2)
     open_work_database(work)
 
 
 def test_a_work_database_that_may_not_be_written_is_told(work, small_disk):
-    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    remount(small_disk, "size=100m")
     database = shutil.copy(work, small_disk / "work.duckdb")
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    remount(small_disk, "ro")
     with pytest.raises(plugin.DbtRuntimeError, match="may not be read and written here"):
         open_work_database(database)
 
@@ -468,11 +238,11 @@ def test_settings_that_duckdb_refuses_are_no_damage(work, monkeypatch):
     assert "delete" not in str(error.value)
 
 
-def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
+def test_damage_that_a_step_meets_is_told_without_a_traceback(copied_build):
     """And a database that does not even open, by dbt itself."""
-    before = served(project.releases)
-    database = project.root / "damaged.duckdb"
-    shutil.copy(project.root / "ott_build.duckdb", database)
+    before = served(copied_build.releases)
+    database = copied_build.root / "damaged.duckdb"
+    shutil.copy(copied_build.root / "ott_build.duckdb", database)
     with duckdb.connect(database, read_only=True) as connection:
         blocks = connection.execute(
             "select distinct block_id from pragma_storage_info('intermediate.int_checked_events')"
@@ -482,42 +252,153 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(project):
         for (block,) in blocks:
             file.seek(3 * 4096 + block * 262_144 + 5000)
             file.write(os.urandom(100))
-    result = project.build(OTT_DATABASE_PATH=str(database))
-    assert result.returncode == 1
-    assert "int_checked_events read a damaged file. Delete the work database" in result.stdout
-    assert "Traceback" not in result.stdout
-    os.truncate(database, 100)
-    result = project.build(OTT_DATABASE_PATH=str(database))
-    assert result.returncode != 0
-    assert f"{database} cannot be read as a database" in result.stdout
-    assert "Traceback" not in result.stdout
-    assert served(project.releases) == before
+    for code, message in (
+        (1, "int_checked_events read a damaged file. Delete the work database"),
+        (2, f"{database} cannot be read as a database"),
+    ):
+        result = copied_build.build(OTT_DATABASE_PATH=str(database))
+        assert result.returncode == code and message in result.stdout
+        assert "Traceback" not in result.stdout
+        os.truncate(database, 100)
+    assert served(copied_build.releases) == before
 
 
 @pytest.mark.parametrize("variable", ["DBT_TARGET_PATH", "DBT_LOG_PATH"])
 @pytest.mark.parametrize("fault", ["full", "read-only", "a file"])
-def test_folders_of_dbt_that_cannot_be_written_are_told(project, small_disk, variable, fault):
-    folder = small_disk
-    if fault == "read-only":
-        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+def test_folders_of_dbt_that_cannot_be_written_are_told(copied_build, small_disk, variable, fault):
+    folder = small_disk / "file" if fault == "a file" else small_disk
     if fault == "a file":
-        folder = small_disk / "file"
         folder.write_text("in the way")
-    process = build_command(project, **{variable: str(folder)})
-    output, _ = process.communicate(timeout=300)
+    if fault == "read-only":
+        remount(small_disk, "ro")
+    with start_build(copied_build, **{variable: str(folder)}) as process:
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert re.fullmatch(rf"{folder} cannot be written \(.*\): .*{variable}.*\n", output)
-    if fault == "full":
-        assert not list(folder.iterdir())
+    assert fault != "full" or not list(folder.iterdir())
+
+
+# --- Killed ---------------------------------------------------------------------------------------
+
+
+def test_a_build_killed_at_any_moment_leaves_a_complete_release(built_project, copied_build):
+    """The next one repairs all, and keeps others out. Moments are lines of output."""
+    run = json.loads((built_project.root / "target" / "run_results.json").read_text())
+    steps = [step for step in run["results"] if not step["unique_id"].startswith("unit_test")]
+    killed = 0
+    for moment in range(BUILD_KILLS):
+        before = served(copied_build.releases)
+        with copied_build.start_dbt(*BUILD) as process:
+            # Each step says when it starts and when it ends.
+            for _ in range(int(2 * len(steps) * (moment + 0.5) / BUILD_KILLS)):
+                process.stdout.readline()
+            killed += kill(process)
+        after_kill = served(copied_build.releases)
+        assert after_kill >= before
+        with start_build(copied_build) as first:
+            # From the first seed on, the database is open.
+            while "1 of" not in first.stdout.readline():
+                assert first.poll() is None
+            second = copied_build.build("--target-path", "target_of_second")
+            assert second.returncode != 0 and "Traceback" not in second.stdout
+            assert re.search(rf"ott_build.duckdb is in use by .*\(PID {first.pid}\)", second.stdout)
+            assert served(copied_build.releases) == after_kill
+            output, _ = first.communicate(timeout=600)
+        assert first.returncode == 0, output
+        assert served(copied_build.releases) > after_kill
+    # One that has its last lines still to say may have ended before its kill.
+    assert killed >= BUILD_KILLS / 2
+    manifest = releases.read_manifest(releases.current_release(copied_build.releases))
+    assert manifest["dbt"]["command"] == "dbt build --exclude-resource-type unit_test"
+
+
+def publish_and_die(work: Path, folder: Path, deadly: int, begin) -> None:
+    """Publish; with a number, die at that operation on the folder, by Python's audit events."""
+    operations = 0
+
+    def count(event: str, arguments: tuple) -> None:
+        nonlocal operations
+        is_of_files = event == "open" or event.startswith(("os.", "shutil."))
+        if is_of_files and any(str(argument).startswith(str(folder)) for argument in arguments):
+            operations += 1
+            if operations == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    begin.set()
+    publish(work, folder)
+
+
+def start_publish(work: Path, folder: Path, deadly: int = 0):
+    """Start to publish in a process of its own, and wait until it begins."""
+    begin = FORKS.Event()
+    process = FORKS.Process(target=publish_and_die, args=(work, folder, deadly, begin))
+    process.start()
+    assert begin.wait(600)
+    return process
+
+
+def exit_code(process) -> int:
+    process.join(600)
+    return process.exitcode
+
+
+def test_publishing_killed_at_any_operation_leaves_a_complete_release(tmp_path):
+    """Each time in a folder as it was: what kills leave behind makes the next run longer."""
+    work, folder, untouched = tmp_path / "work.duckdb", tmp_path / "release", tmp_path / "untouched"
+    with duckdb.connect(work) as connection:
+        connection.execute("create schema marts; create table marts.numbers as from range(1000)")
+    # As many as are kept, so that one is removed.
+    for _ in range(releases.KEPT_RELEASES):
+        publish(work, untouched)
+    before = served(untouched)
+    survived = []
+    for operation in itertools.count(1):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(untouched, folder, symlinks=True)
+        code = exit_code(start_publish(work, folder, deadly=operation))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        survived.append(served(folder) != before)
+        publish(work, folder)
+        assert not [*folder.glob(".building-*"), *folder.glob(".removing-*")]
+    # The first kills come before the switch, the last ones after it.
+    assert survived == sorted(survived) and {*survived} == {False, True}
+    assert len(survived) >= 15
+    assert served(folder) > before
+
+
+def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
+    started = time.monotonic()
+    assert exit_code(start_publish(work, folder)) == 0
+    longest = time.monotonic() - started
+    moments = random.Random(7)
+    killed, before = 0, served(folder)
+    while killed < TIMED_PUBLISH_KILLS:
+        process = start_publish(work, folder)
+        moment = moments.uniform(0, longest)
+        time.sleep(moment)
+        process.kill()
+        if exit_code(process):
+            killed += 1
+        else:
+            # The machine has become faster.
+            longest = moment
+        after = served(folder)
+        assert after >= before
+        before = after
+    publish(work, folder)
+    assert served(folder) > before
 
 
 @pytest.mark.parametrize("sign", ["", "Running with dbt", "START"])
-def test_ctrl_c_ends_a_build_with_a_sentence(project, sign):
+def test_ctrl_c_ends_a_build_with_a_sentence(copied_build, sign):
     """While modules are loaded, while dbt parses, and while it runs a step."""
-    before = served(project.releases)
-    logs = project.root / "new_logs"
+    before = served(copied_build.releases)
+    logs = copied_build.root / "new_logs"
     shutil.rmtree(logs, ignore_errors=True)
-    process = build_command(project, PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs))
+    process = start_build(copied_build, PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs))
     # The command makes the folder once it is ready for Ctrl-C.
     while not logs.exists():
         time.sleep(0.01)
@@ -528,39 +409,65 @@ def test_ctrl_c_ends_a_build_with_a_sentence(project, sign):
     os.killpg(process.pid, signal.SIGINT)
     rest, _ = process.communicate(timeout=300)
     assert process.returncode == 130, (output, rest)
-    assert rest.endswith(
-        "\nStopped. What was served before still is; the next build needs no repair.\n"
-    )
-    assert "Traceback" not in rest
-    assert served(project.releases) == before
+    assert rest.endswith(build.STOPPED) and "Traceback" not in rest
+    assert served(copied_build.releases) == before
 
 
-# --- Readers --------------------------------------------------------------------------------------
+# --- Beside each other ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def reader(folder) -> Iterator[subprocess.Popen]:
-    """A process that reads all the time."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(READ), folder / "current" / releases.DATABASE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.wait()
+def test_the_second_of_two_publishers_says_who_is_publishing(work, folder):
+    with releases.lock(folder):
+        with pytest.raises(ReleaseError, match=f"Process {os.getpid()} is publishing"):
+            publish(work, folder)
+        with pytest.raises(ReleaseError, match="is publishing or rolling back"):
+            releases.roll_back(folder, None)
 
 
-def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, capsys):
-    with duckdb.connect(work) as connection:
-        marts = releases.list_marts(connection)
-        events = int(reader.stdout.readline())
-        for number in range(1, PUBLISHES_WHILE_READING + 1):
+def read_all_the_time(path: Path, pipe: Connection) -> None:
+    """Send each answer that is new, until there is something to receive; then how many they were.
+
+    Each answer of a fresh connection must be of one release; a connection that stays open must go
+    on giving its own.
+    """
+
+    def answers(connection: duckdb.DuckDBPyConnection) -> tuple:
+        return connection.execute("""
+            select
+                (select count(*) from marts.fct_compliance_events),
+                (select sum(events) from marts.compliance_by_status),
+                (select sum(events) from marts.dim_users)
+        """).fetchone()
+
+    seen, polls = set(), 0
+    with duckdb.connect() as patient:
+        patient.execute(f"attach '{path}' as release (read_only)")
+        patient.execute("use release")
+        first = answers(patient)
+        while not pipe.poll():
+            with duckdb.connect(path, read_only=True) as connection:
+                counts = answers(connection)
+            assert len(set(counts)) == 1, f"a mix of releases: {counts}"
+            assert answers(patient) == first, "an open connection sees another release"
+            if counts not in seen:
+                seen.add(counts)
+                pipe.send(counts[0])
+            polls += 1
+    pipe.send(f"{polls} polls")
+
+
+def test_readers_never_see_an_error_or_a_mix(work, folder, capsys):
+    pipe, end_of_reader = FORKS.Pipe()
+    path = folder / "current" / releases.DATABASE
+    reader = FORKS.Process(target=read_all_the_time, args=(path, end_of_reader), daemon=True)
+    reader.start()
+    end_of_reader.close()
+    events = pipe.recv()
+    for number in range(1, PUBLISHES_WHILE_READING + 1):
+        with duckdb.connect(work) as connection:
             connection.execute(f"""
                 begin;
-                create or replace temp table lost as
+                create temp table lost as
                     from marts.fct_compliance_events order by event_id limit {number};
                 delete from marts.fct_compliance_events
                     where event_id in (select event_id from lost);
@@ -570,13 +477,11 @@ def test_readers_never_see_an_error_or_a_mix(work, folder, reader, project, caps
                     - (select count(*) from lost where lost.user_id = dim_users.user_id);
                 commit;
             """)
-            releases.publish(connection, folder, marts, {})
-            events -= number
-            # Waits until the reader has seen this release.
-            assert reader.stdout.readline() == f"{events}\n", reader.communicate()
-    result = project.build(OTT_RELEASE_PATH=str(folder))
-    assert result.returncode == 0, result.stdout
-    output, errors = reader.communicate("stop", timeout=600)
-    assert reader.returncode == 0, errors
+        publish(work, folder)
+        events -= number
+        # Waits until the reader has seen this release; one that died has said nothing more.
+        assert pipe.recv() == events
+    pipe.send("stop")
     with capsys.disabled():
-        print(f" [{int(output)} polls]", end="")
+        print(f" [{pipe.recv()}]", end="")
+    assert exit_code(reader) == 0

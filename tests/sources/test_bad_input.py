@@ -15,12 +15,17 @@ HEADER = (
 COLUMNS = HEADER.split(",")
 ROW = "1,2026-01-02 10:00:00,7,EU,GDPR,login,compliant,30,secret,1,none"
 GOOD = f"{HEADER}\n{ROW}\n".replace("secret", "12.5")
-RAGGED = f"{HEADER}\n{ROW}\n{ROW},one too many\n"
 
 
 @pytest.fixture(scope="module")
 def project(new_project):
-    return new_project("bad_input")
+    """A project built from a file of another form: columns, line ends and a byte order mark."""
+    project = new_project("bad_input")
+    columns, values = (",".join(reversed(line.split(","))) for line in GOOD.splitlines())
+    project.events_file.write_bytes(f"\ufeff{columns},extra\r\n{values},x\r\n".encode())
+    result = project.build("--select", "+fct_compliance_events")
+    assert result.returncode == 0, result.stdout
+    return project
 
 
 @pytest.mark.parametrize(
@@ -34,12 +39,7 @@ def project(new_project):
         (GOOD.replace("user_age", "age"), "lacks the column(s) user_age. It has: "),
         (GOOD.replace("event_id", "EVENT_ID"), "lacks the column(s) event_id. It has: "),
         (GOOD.replace(",region", ", region"), "lacks the column(s) region. It has: "),
-        (f"{HEADER},region\n{ROW},US\n", "names the column region twice"),
         (f"\n{GOOD}", "begins with an empty line"),
-        (f"{ROW}\n", "lacks the column(s) event_id, timestamp"),
-        (RAGGED, "cannot be read: line 3 has 12 values, and the first line names 11 columns"),
-        (f"{GOOD}{ROW.removesuffix(',none')}\n", "cannot be read: line 3 has 10 values, and"),
-        (f"{GOOD}{ROW.replace('EU', chr(34) + 'EU')}\n", "cannot be read: a quote is not closed"),
     ],
 )
 def test_an_unusable_seed_is_told_with_its_file_and_no_value(tmp_path, content, message):
@@ -52,26 +52,12 @@ def test_an_unusable_seed_is_told_with_its_file_and_no_value(tmp_path, content, 
 
 
 def test_an_unusable_seed_stops_the_build_and_leaves_the_tables_as_they_were(project):
-    project.events_file.write_text(GOOD)
-    result = project.build("--select", "+fct_compliance_events")
-    assert result.returncode == 0, result.stdout
-    project.events_file.write_text(RAGGED)
+    project.events_file.write_text(f"{HEADER}\n{ROW}\n{ROW},one too many\n")
     result = project.build(DBT_LOG_LEVEL_FILE="debug")
     assert result.returncode != 0
     assert "seeds/raw_compliance_events.csv cannot be read: line 3 has 12 values" in result.stdout
     assert "START" not in result.stdout, "something was built before the check"
     assert "secret" not in result.stdout + (project.root / "logs" / "dbt.log").read_text()
-    with project.connect() as connection:
-        assert connection.sql("from marts.fct_compliance_events").fetchall()
-
-
-def test_usable_variants_of_a_file_are_read(project):
-    columns, values = ([*reversed(line.split(","))] for line in GOOD.splitlines())
-    project.events_file.write_bytes(
-        "\ufeff{},extra\r\n{},x\r\n".format(",".join(columns), ",".join(values)).encode()
-    )
-    result = project.build("--select", "+fct_compliance_events")
-    assert result.returncode == 0, result.stdout
     with project.connect() as connection:
         events = connection.sql(
             "select event_id, region, data_shared from marts.fct_compliance_events"
@@ -82,7 +68,6 @@ def test_usable_variants_of_a_file_are_read(project):
 def test_missing_column_in_another_source_is_named(project):
     """The staging model checks what it reads, whatever loaded it."""
     project.events_file.write_text(GOOD)
-    assert project.dbt("seed").returncode == 0
     with duckdb.connect(project.root / "ott_build.duckdb") as connection:
         connection.sql("alter table raw.raw_compliance_events drop column status")
     result = project.dbt("run", "--select", "base_compliance_events")
@@ -116,10 +101,9 @@ def test_a_file_that_is_not_utf8_is_named_with_line_and_column(project, tmp_path
     assert f"{path} {message}" in result.stderr
 
 
-def test_a_build_checks_the_encoding_before_dbt_runs(new_project):
-    project = new_project("latin")
-    project.events_file.write_bytes(project.events_file.read_bytes() + "É".encode("latin-1"))
+def test_a_build_checks_the_encoding_before_dbt_runs(project):
+    project.events_file.write_bytes(f"{GOOD}É".encode("latin-1"))
     result = ott(project, "build")
     assert result.returncode == 1
-    assert "seeds/raw_compliance_events.csv is not UTF-8: line 5002, column 1" in result.stderr
+    assert "seeds/raw_compliance_events.csv is not UTF-8: line 3, column 1" in result.stderr
     assert result.stdout == "" and result.stderr.count("\n") == 1

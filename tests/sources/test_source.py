@@ -32,27 +32,18 @@ def write(folder, files: dict[str, str | bytes]) -> None:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-# --- Names ----------------------------------------------------------------------------------------
-
 ODD_NAMES = ["ev1", "ev[1]", "ev*", "ev?", "ev[!1]", "[", "ev 'x'", "ev]", "{a,b}", "évé"]
 
 
-@pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 def test_each_file_is_read_once_whatever_its_name(tmp_path, read, ending):
     for number, name in enumerate(ODD_NAMES):
         # Written under a plain name: DuckDB may take another for a pattern.
         file = tmp_path / "written"
-        row = duckdb.sql(f"select {number} as a, 'x' as b")
-        if ending == "csv":
-            row.write_csv(str(file))
-        elif ending == "ndjson":
-            file.write_text(json.dumps({"a": number, "b": "x"}))
-        else:
-            row.write_parquet(str(file))
+        duckdb.sql(f"copy (select {number} as a, 'x' as b) to '{file}' (format {ending})")
         file.rename(tmp_path / f"{name}.{ending}")
     counted, rows = read(f"*.{ending}")
-    assert counted == len(ODD_NAMES)
-    assert sorted(int(a) for a, _ in rows) == [*range(len(ODD_NAMES))]
+    assert sorted(int(a) for a, _ in rows) == [*range(counted)] == [*range(len(ODD_NAMES))]
     # Named by itself, a file is that file.
     for number, name in enumerate(ODD_NAMES):
         counted, rows = read(f"{name}.{ending}")
@@ -73,44 +64,34 @@ def test_names_of_columns_are_compared_in_ascii(tmp_path, read):
         read("*.parquet", ["é", "a"])
 
 
-# --- Types ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("first", "second", "texts"),
+    ("values", "found"),
     [
-        ("9007199254740993::bigint", "5::float", ["5.0", "9007199254740993"]),
-        ("9007199254740993::bigint", "16777217::float", ["1.677721600e+07", "9007199254740993"]),
-        ("9007199254740993::bigint", "5.5::double", ["5.5", "9007199254740993"]),
-        ("1::decimal(38, 0)", "7.50::decimal(10, 2)", ["1", "7.5"]),
-        ("100::decimal(10, 2)", "'x'", ["100", "x"]),
-        ("1::bigint", "true", ["1", "true"]),
-        ("timestamp '2026-01-01 10:00:00'", "date '2026-01-02'",
-         ["2026-01-01 10:00:00", "2026-01-02"]),
-        ("timestamp '2026-01-01 10:00:00'", "timestamptz '2026-01-01 10:00:00+02'",
+        (["9007199254740993::bigint", "5::float"], ["5.0", "9007199254740993"]),
+        (["9007199254740993::bigint", "16777217::float"], ["1.677721600e+07", "9007199254740993"]),
+        (["9007199254740993::bigint", "5.5::double"], ["5.5", "9007199254740993"]),
+        (["1::decimal(38, 0)", "7.50::decimal(10, 2)", "100::decimal(10, 2)"], ["1", "100", "7.5"]),
+        (["1::bigint", "true"], ["1", "true"]),
+        (["timestamp '2026-01-01'", "date '2026-01-02'"], ["2026-01-01 00:00:00", "2026-01-02"]),
+        (["timestamp '2026-01-01 10:00:00'", "time '11:00:00'"],
+         ["11:00:00", "2026-01-01 10:00:00"]),
+        (["timestamp '2026-01-01 10:00:00'", "timestamptz '2026-01-01 10:00:00+02'"],
          ["2026-01-01 08:00:00+00", "2026-01-01 10:00:00"]),
-        ("timestamp '2026-01-01 10:00:00'", "time '11:00:00'", ["11:00:00", "2026-01-01 10:00:00"]),
-        ("timestamp_ns '2026-01-01 10:00:00.123456789'", "timestamp '3000-01-01'",
+        (["timestamp_ns '2026-01-01 10:00:00.123456789'", "timestamp '3000-01-01'"],
          ["2026-01-01 10:00:00.123456789", "3000-01-01 00:00:00"]),
-        ("'EU'", "{code: 'EU'}", ["EU", "{'code': EU}"]),
-        ("1.5::double", "0.1::float", ["0.10000000149011612", "1.5"]),
+        (["'EU'", "{code: 'EU'}"], ["EU", "{'code': EU}"]),
+        (["1.5::double", "0.1::float"], ["0.10000000149011612", "1.5"]),
+        # Whole numbers of several sizes keep a type.
+        ([f"{1 - 2**63}::bigint", "1::tinyint", "2::integer", f"{2**64 - 1}::ubigint"],
+         [1 - 2**63, 1, 2, 2**64 - 1]),
     ],
 )  # fmt: skip
-def test_a_column_of_several_types_counts_file_by_file(tmp_path, read, first, second, texts):
-    for name, value in (("1", first), ("2", second)):
-        duckdb.sql(f"select {value} as a, 1 as b").write_parquet(str(tmp_path / f"{name}.parquet"))
+def test_a_column_of_several_types_counts_file_by_file(tmp_path, read, values, found):
+    for number, value in enumerate(values):
+        row = duckdb.sql(f"select {value} as a, 1 as b")
+        row.write_parquet(str(tmp_path / f"{number}.parquet"))
     counted, rows = read("*.parquet")
-    assert counted == 2
-    assert sorted(a for a, _ in rows) == texts
-
-
-def test_whole_numbers_of_several_sizes_keep_a_type(tmp_path, read):
-    kinds = {"tinyint": 1, "integer": 2, "ubigint": 2**64 - 1, "bigint": 1 - 2**63}
-    for kind, number in kinds.items():
-        duckdb.sql(f"select {number}::{kind} as a, 1 as b").write_parquet(
-            str(tmp_path / f"{kind}.parquet")
-        )
-    assert sorted(a for a, _ in read("*.parquet")[1]) == sorted(kinds.values())
+    assert (counted, sorted(a for a, _ in rows)) == (len(values), found)
 
 
 def test_files_without_rows_and_files_of_other_columns_change_no_type(tmp_path, read):
@@ -123,12 +104,7 @@ def test_files_without_rows_and_files_of_other_columns_change_no_type(tmp_path, 
     for number, query in enumerate(queries):
         duckdb.sql(query).write_parquet(str(tmp_path / f"{number}.parquet"))
     assert read("*.parquet") == (2, [(1, "x"), (2, "y")])
-    for number in range(2):
-        (tmp_path / f"{number}.parquet").unlink()
-    assert read("*.parquet") == (0, [])
-
-
-# --- Text -----------------------------------------------------------------------------------------
+    assert read("2.parquet") == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -144,10 +120,9 @@ def test_files_without_rows_and_files_of_other_columns_change_no_type(tmp_path, 
         ("a,b\n", []),
     ],
 )
-@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
-def test_csv_as_programs_write_it(tmp_path, read, content, rows, ending):
-    packed = content.encode() if ending == "csv" else gzip.compress(content.encode())
-    write(tmp_path, {f"x.{ending}": packed})
+@pytest.mark.parametrize(("ending", "pack"), [("csv", bytes), ("csv.gz", gzip.compress)])
+def test_csv_as_programs_write_it(tmp_path, read, content, rows, ending, pack):
+    write(tmp_path, {f"x.{ending}": pack(content.encode())})
     assert read(f"x.{ending}") == (len(rows), rows)
 
 
@@ -164,7 +139,6 @@ EVENT = '{"a": 1, "b": {"c": [{"d": "}{"}, {}]}}'
         ('{"a": "\\"}{", "b": "{\\\\"}\n' * 3, 3),
         (f"\ufeff{EVENT}\n", 1),
         ("[]", 0),
-        (f"[{EVENT}, null]", 2),
         (f"[{EVENT},\n{EVENT},null\n,{EVENT}\n]", 4),
         (f"{EVENT}\nnull\n{EVENT}\n", 3),
         ("[" + ", ".join([json.dumps({"a": '"{\\' * 9, "b": "}"})] * 60_000) + "]", 60_000),
@@ -186,35 +160,27 @@ gzipped = partial(gzip.compress, mtime=0)
     ("name", "content", "sentence"),
     [
         ("x.csv", f"a,b\n1,x\n{PERSON},x,y\n", "x.csv cannot be read: line 3 has 3 values"),
-        ("x.csv", f"a,b\n1,x\n{PERSON}\n2,y\n", "line 3 has 1 values, and the first line"),
         ("x.csv", f'a,b\n1,"{PERSON}\n2,y\n', "a quote is not closed"),
         ("x.csv", f'a,b\n1,"{PERSON}"x\n2,y\n', "in the row that ends in line 2"),
         ("x.csv", f"a,b\r\n1,x\n{PERSON},y\r\n", "mixes line ends of several kinds"),
         ("x.csv", f"1,{PERSON}\n2,x\n", "lacks the column(s) a, b. Add them"),
         ("x.csv", f"a,b\n1,{PERSON} é\n".encode("latin-1"), "not UTF-8: line 2, column 2"),
         ("x.csv", "a,b,A\n1,2,3\n", "names the column a twice"),
-        ("x.csv", f"a;b\n1;{PERSON}\n", "not separated by commas but by ';', it seems"),
-        ("x.csv", f"\n1,{PERSON}\na,b\n", "begins with an empty line. Remove it."),
         ("x.csv", f'a,"b\nc",b\r\n1,2,{PERSON}\r\n', "it holds 1 rows, and DuckDB finds 0"),
         ("x.csv.GZ", gzipped(b"a,b\n1,x\n"), "ends in capitals"),
         ("x.ndjson", "[]", "holds no JSON objects with keys"),
         ("x.ndjson", f'{{"{PERSON}": {{"age": 30}}}}', "lacks the column(s) a, b. Add them"),
-        ("x.csv", "", "x.csv is empty. Its first line must name the columns: a,b"),
         ("x.csv.gz", gzipped(f"a,b\n1,{PERSON}\n".encode() * 99)[:-8], "ended before"),
         ("x.csv.gz", gzipped(b"a,b\n1,x\n")[:-8] + bytes(8), "CRC check failed"),
-        ("x.csv.gz", f"a,b\n1,{PERSON}\n", "Not a gzipped file"),
         ("x.csv.gz", gzipped(f"a,b\n1,{PERSON} é\n".encode("latin-1")), "not UTF-8"),
         ("x.ndjson.gz", gzipped(EVENT.encode() * 99)[:-9], "cannot be read"),
         ("x.ndjson", f'{EVENT}\n{{"a": "{PERSON}', "is no JSON there, or ends in the"),
         ("x.ndjson", f'{EVENT}\n{{"a": 1, "a": "{PERSON}", "b": 1}}\n', "has a key twice"),
         ("x.ndjson", f'{EVENT}\n' * 30_000 + f'["{PERSON}"]\n', "something else than an object"),
         ("x.parquet", b"PAR1 and no more", "x.parquet"),
-        ("x.parquet", b"", "x.parquet"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told_with_its_file_and_no_value(
-    tmp_path, read, name, content, sentence
-):
+def test_what_cannot_be_read_is_told_without_a_value(tmp_path, read, name, content, sentence):
     write(tmp_path, {name: content})
     with pytest.raises(source.SourceError, match=re.escape(sentence)) as error:
         read(f"*.{name.partition('.')[2]}")

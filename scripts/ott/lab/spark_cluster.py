@@ -23,6 +23,7 @@ from ott import PROJECT, OttError
 HOST = "127.0.0.1"
 NEEDED_JAVA = 17
 STATE = "cluster.json"
+UTC = "-Duser.timezone=UTC"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_state(folder: Path) -> dict:
     try:
         return json.loads((folder / STATE).read_text())
     except FileNotFoundError:
-        return {}
+        return {"processes": {}}
 
 
 def is_running(process: dict) -> bool:
@@ -96,131 +97,106 @@ def is_open(port: int) -> bool:
         return connection.connect_ex((HOST, port)) == 0
 
 
-class Starter:
-    """Starts the processes of a cluster one after the other."""
+def start_processes(settings: Settings, spark: Path) -> None:
+    """Start everything, in the order in which one needs the other.
 
-    def __init__(self, settings: Settings, spark: Path) -> None:
-        """Prepare the folder."""
-        self.settings = settings
-        self.spark = spark
-        self.folder = settings.folder
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.state = {"thrift_port": settings.thrift_port, "processes": {}}
+    Raises OttError when a process ends or takes too long.
+    """
+    folder, memory, warehouse = settings.folder, settings.memory, settings.warehouse
+    for needed in (folder, warehouse):
+        needed.mkdir(parents=True, exist_ok=True)
+    state = {"thrift_port": settings.thrift_port, "processes": {}}
+    environment = {
+        **os.environ,
+        "SPARK_HOME": str(spark),
+        # The web pages listen where this says, and everywhere without it.
+        "SPARK_LOCAL_IP": HOST,
+        "SPARK_PUBLIC_DNS": HOST,
+        "SPARK_CONF_DIR": str(folder),
+        "SPARK_DAEMON_MEMORY": "512m",
+        # Without the second one, the master takes orders through one more port.
+        "SPARK_DAEMON_JAVA_OPTS": f"{UTC} -Dspark.master.rest.enabled=false",
+    }
 
-    def launch(self, name: str, java_class: str, *command: str) -> None:
-        """Start a process of its own group, write it down, and return at once."""
-        with (self.folder / f"{name}.log").open("wb") as log:
+    def start(
+        name: str, said: str, is_ready: Callable[[Path], bool], java_class: str, *command: object
+    ) -> None:
+        """Start a process of its own group, write it down, and wait until it is ready."""
+        log = folder / f"{name}.log"
+        with log.open("wb") as output:
             process = subprocess.Popen(
-                [self.spark / "bin" / "spark-class", *command],
-                env={
-                    **os.environ,
-                    "SPARK_HOME": str(self.spark),
-                    # The web pages listen where this says, and everywhere without it.
-                    "SPARK_LOCAL_IP": HOST,
-                    "SPARK_PUBLIC_DNS": HOST,
-                    "SPARK_CONF_DIR": str(self.folder),
-                    "SPARK_DAEMON_MEMORY": "512m",
-                    # Without the second one, the master takes orders through one more port.
-                    "SPARK_DAEMON_JAVA_OPTS": (
-                        "-Duser.timezone=UTC -Dspark.master.rest.enabled=false"
-                    ),
-                },
-                cwd=self.folder,
+                [spark / "bin" / "spark-class", *map(str, command)],
+                env=environment,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.state["processes"][name] = {"pid": process.pid, "class": java_class}
-        (self.folder / STATE).write_text(json.dumps(self.state, indent=2))
-        self.process = process
-
-    def wait(self, name: str, what: str, is_ready: Callable[[], bool]) -> None:
-        """Wait until a process is ready; raises OttError when it ends or takes too long."""
-        print(f"{what} ...", end=" ", flush=True)
+        state["processes"][name] = {"pid": process.pid, "class": java_class}
+        (folder / STATE).write_text(json.dumps(state, indent=2))
+        print(f"{said} ...", end=" ", flush=True)
         began = time.monotonic()
-        log = self.folder / f"{name}.log"
-        while not is_ready():
-            if self.process.poll() is not None:
+        while not is_ready(log):
+            if process.poll() is not None:
                 last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
                 raise OttError(f"The {name} ended at once. The end of {log}:\n{last}")
-            if time.monotonic() - began > self.settings.timeout:
+            if time.monotonic() - began > settings.timeout:
                 raise OttError(
-                    f"The {name} was not ready after {self.settings.timeout} seconds. See {log}, "
+                    f"The {name} was not ready after {settings.timeout} seconds. See {log}, "
                     "or wait longer with --timeout."
                 )
             time.sleep(0.2)
         print(f"ready after {time.monotonic() - began:.0f} s")
 
-    def start(self) -> None:
-        """Start everything, in the order in which one needs the other."""
-        settings = self.settings
-        master = f"spark://{HOST}:{settings.master_port}"
-        java_class = "org.apache.spark.deploy.master.Master"
-        self.launch(
-            "master", java_class, java_class,
-            "--host", HOST, "--port", str(settings.master_port), "--webui-port", "0",
+    master = f"spark://{HOST}:{settings.master_port}"
+    java_class = "org.apache.spark.deploy.master.Master"
+    start(
+        "master", f"Master at {master}", lambda log: is_open(settings.master_port),
+        java_class, java_class,
+        "--host", HOST, "--port", settings.master_port, "--webui-port", 0,
+    )  # fmt: skip
+    java_class = "org.apache.spark.deploy.worker.Worker"
+    for number in range(1, settings.workers + 1):
+        start(
+            f"worker-{number}", f"Worker {number} of {settings.workers}",
+            lambda log: b"Successfully registered with master" in log.read_bytes(),
+            java_class, java_class, "--host", HOST, "--webui-port", 0,
+            "--cores", settings.cores, "--memory", memory,
+            "--work-dir", folder / f"worker-{number}", master,
         )  # fmt: skip
-        self.wait("master", f"Master at {master}", lambda: is_open(settings.master_port))
-        java_class = "org.apache.spark.deploy.worker.Worker"
-        for number in range(1, settings.workers + 1):
-            name = f"worker-{number}"
-            self.launch(
-                name, java_class, java_class,
-                "--host", HOST, "--webui-port", "0",
-                "--cores", str(settings.cores), "--memory", settings.memory,
-                "--work-dir", str(self.folder / name), master,
-            )  # fmt: skip
-            log = self.folder / f"{name}.log"
-            self.wait(
-                name,
-                f"Worker {number} of {settings.workers}",
-                lambda log=log: b"Successfully registered with master" in log.read_bytes(),
-            )
-        java_class = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
-        options = []
-        for option, value in self.spark_settings().items():
-            options += ["--conf", f"{option}={value}"]
-        self.launch(
-            "thrift-server", java_class, "org.apache.spark.deploy.SparkSubmit",
-            "--class", java_class, "--master", master, *options, "spark-internal",
-            "--hiveconf", f"hive.server2.thrift.bind.host={HOST}",
-            "--hiveconf", f"hive.server2.thrift.port={settings.thrift_port}",
-        )  # fmt: skip
-        self.wait(
-            "thrift-server",
-            f"Thrift server at {HOST}:{settings.thrift_port}",
-            lambda: is_open(settings.thrift_port),
-        )
-
-    def spark_settings(self) -> dict[str, str]:
-        """Settings of Spark for the Thrift server."""
-        settings = self.settings
-        warehouse = settings.warehouse
-        warehouse.mkdir(parents=True, exist_ok=True)
-        return {
-            "spark.driver.host": HOST,
-            "spark.driver.bindAddress": HOST,
-            "spark.driver.memory": settings.memory,
-            # A worker has one executor; Spark takes a part of the memory for itself.
-            "spark.executor.memory": settings.memory,
-            "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
-            "spark.driver.extraJavaOptions": (
-                f"-Duser.timezone=UTC -Dderby.stream.error.file={warehouse}/derby.log"
-            ),
-            "spark.ui.enabled": "false",
-            "spark.sql.warehouse.dir": str(warehouse),
-            "spark.hadoop.javax.jdo.option.ConnectionURL": (
-                f"jdbc:derby:;databaseName={warehouse}/metastore;create=true"
-            ),
-            # As many parts as there are cores to work on them.
-            "spark.sql.shuffle.partitions": str(settings.workers * settings.cores),
-        }
+    options = {
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.driver.memory": memory,
+        # A worker has one executor; Spark takes a part of the memory for itself.
+        "spark.executor.memory": memory,
+        "spark.executor.extraJavaOptions": UTC,
+        "spark.driver.extraJavaOptions": f"{UTC} -Dderby.stream.error.file={warehouse}/derby.log",
+        "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": warehouse,
+        "spark.hadoop.javax.jdo.option.ConnectionURL": (
+            f"jdbc:derby:;databaseName={warehouse}/metastore;create=true"
+        ),
+        # As many parts as there are cores to work on them.
+        "spark.sql.shuffle.partitions": settings.workers * settings.cores,
+    }
+    java_class = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+    start(
+        "thrift-server", f"Thrift server at {HOST}:{settings.thrift_port}",
+        lambda log: is_open(settings.thrift_port),
+        java_class, "org.apache.spark.deploy.SparkSubmit",
+        "--class", java_class, "--master", master,
+        *(word for name, value in options.items() for word in ("--conf", f"{name}={value}")),
+        "spark-internal",
+        "--hiveconf", f"hive.server2.thrift.bind.host={HOST}",
+        "--hiveconf", f"hive.server2.thrift.port={settings.thrift_port}",
+    )  # fmt: skip
 
 
 def start(settings: Settings) -> None:
     """Start a cluster; stops what it started if a part of it does not come up."""
-    if any(map(is_running, read_state(settings.folder).get("processes", {}).values())):
+    if any(map(is_running, read_state(settings.folder)["processes"].values())):
         raise OttError(f"A cluster of {settings.folder} runs already. Stop it first.")
     find_java()
     spark = find_spark()
@@ -230,7 +206,7 @@ def start(settings: Settings) -> None:
                 f"Port {port} is taken. Choose another one with --master-port or --thrift-port."
             )
     try:
-        Starter(settings, spark).start()
+        start_processes(settings, spark)
     except BaseException:
         print()
         stop(settings.folder)
@@ -241,16 +217,15 @@ def start(settings: Settings) -> None:
 
 def stop(folder: Path) -> None:
     """Stop all processes that `start` started, the last one first."""
-    processes = read_state(folder).get("processes", {})
+    processes = read_state(folder)["processes"]
     for name, process in reversed(processes.items()):
-        # What ended long ago may have left its number to a stranger.
-        if not is_running(process):
-            continue
         for kind, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
-            # The group: the executors are those of their worker.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process["pid"], kind)
             end = time.monotonic() + patience
+            # What ended long ago may have left its number to a stranger.
+            if is_running(process):
+                # The group: the executors are those of their worker.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process["pid"], kind)
             while is_running(process) and time.monotonic() < end:
                 time.sleep(0.1)
         if is_running(process):
@@ -262,14 +237,12 @@ def stop(folder: Path) -> None:
 def status(folder: Path) -> None:
     """Say which processes run; raises OttError unless all do."""
     state = read_state(folder)
-    if not state:
+    if not state["processes"]:
         raise OttError("There is no cluster.")
-    missing = []
-    for name, process in state["processes"].items():
-        running = is_running(process)
-        print(f"{name:15} {'runs' if running else 'has ended'}, process {process['pid']}")
-        if not running:
-            missing.append(name)
-    if missing:
+    running = {name: is_running(process) for name, process in state["processes"].items()}
+    for name, runs in running.items():
+        said, process = "runs" if runs else "has ended", state["processes"][name]["pid"]
+        print(f"{name:15} {said}, process {process}")
+    if not all(running.values()):
         raise OttError(f"See the logs in {folder}, stop the cluster, and start it.")
     print(f"Thrift server at {HOST}:{state['thrift_port']}")

@@ -13,13 +13,12 @@ from ott.exports.report import drawing
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart with the table behind it; both read the same rows of one table of the marts.
+    """A chart with the table behind it, which stands alone without `draw`; both read one table.
 
-    `title` names the `dimension` of the mart of that name where it has `{}`, and `columns` are
-    names with blanks between them. `control` names the means of the page to filter the chart,
-    `drawn` picks the rows that are drawn, and `empty` stands in its place when there are none.
-    Without `draw` the table stands alone. `tip` and `remark` are said of each row, with its values
-    in the place of the names of columns in braces.
+    `columns` are names with blanks between them, and `{}` in the title is the label of the
+    `dimension`. `control` names the means of the page to filter the chart. `drawn` picks the rows
+    that are drawn, each with its `tip` and `remark`, which name columns in braces; `empty` stands
+    in the place of a chart without rows.
     """
 
     key: str
@@ -76,13 +75,8 @@ SHARING = ("sharing", "data_shared", "compliance_by_data_sharing")
 def breakdown(of: Breakdown, what: str, columns: str, **rest: Any) -> Chart:
     """Return a chart with a row for each member of a dimension."""
     key, dimension, table = of
-    return Chart(
-        key=f"{key}-{what}",
-        table=table,
-        dimension=dimension,
-        columns=f"{dimension} {columns}",
-        **rest,
-    )
+    columns = f"{dimension} {columns}"
+    return Chart(key=f"{key}-{what}", table=table, dimension=dimension, columns=columns, **rest)
 
 
 def rates(of: Breakdown, **changes: Any) -> Chart:
@@ -92,7 +86,9 @@ def rates(of: Breakdown, **changes: Any) -> Chart:
     return breakdown(of, "rate", RATE, tip=f"{{{of[1]}}}: {RATE_TIP}", **shown | changes)
 
 
-def statuses(of: Breakdown, what: str, measure: str, title: str) -> Chart:
+def statuses(
+    of: Breakdown, what: str = "share", measure: str = "rate", title: str = "Status shares by {}"
+) -> Chart:
     """Return the statuses of the events of each member of a dimension, in rates or events."""
     columns = [f"{status}_{measure}" for status in ("compliant", "warning", "violation")]
     return breakdown(
@@ -105,11 +101,6 @@ def statuses(of: Breakdown, what: str, measure: str, title: str) -> Chart:
         remark=" · ".join(f"{{{column}}}" for column in columns),
         control="statuses",
     )
-
-
-def shares(of: Breakdown) -> Chart:
-    """Return the shares of the statuses of each member of a dimension."""
-    return statuses(of, "share", "rate", "Status shares by {}")
 
 
 def events(of: Breakdown, **changes: Any) -> Chart:
@@ -316,7 +307,7 @@ QUARANTINE = Chart(
 
 SECTIONS = (
     Section("status", "Compliance status", (STATUS,)),
-    Section("regions", "Regions", (rates(REGION), shares(REGION), events(REGION))),
+    Section("regions", "Regions", (rates(REGION), statuses(REGION), events(REGION))),
     Section(
         "regulations",
         "Regulations",
@@ -327,7 +318,7 @@ SECTIONS = (
         "Event types and sessions",
         (
             rates(EVENT_TYPE),
-            shares(EVENT_TYPE),
+            statuses(EVENT_TYPE),
             events(EVENT_TYPE, title="Events by type"),
             events(STREAMS, note="How many streams ran at once."),
             rates(STREAMS),
@@ -358,7 +349,7 @@ SECTIONS = (
         "A risk tier sorts users by their observed rate alone, so one violation in one event is "
         "already high. Only a user marked as confirmed has more violations than chance explains.",
     ),
-    Section("sharing", "Data sharing", (rates(SHARING), shares(SHARING), events(SHARING))),
+    Section("sharing", "Data sharing", (rates(SHARING), statuses(SHARING), events(SHARING))),
     Section("correlations", "Correlations", (CORRELATIONS,)),
     Section("evidence", "All tests of the violation rate", (ASSOCIATIONS, TREND)),
     Section("quality", "Input quality", (QUARANTINE,)),

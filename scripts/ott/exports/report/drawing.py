@@ -68,14 +68,13 @@ def when(field: str, values: Mapping[str, Any], default: Any) -> Spec:
     return {"condition": conditions, "value": default}
 
 
-TIP = {"field": "tip"}
 VERDICT_COLOR = when("verdict", {"differs": VIOLATION}, MUTED)
 # Points of rates.
 VERDICT_POINT = {
     "fill": when("verdict", {"differs": VIOLATION, "no_evidence": SURFACE}, MUTED),
     "stroke": VERDICT_COLOR,
     "shape": when("verdict", {"differs": "diamond", "too_few": "cross"}, "circle"),
-    "tooltip": TIP,
+    "tooltip": "tip",
 }
 
 
@@ -85,8 +84,9 @@ def number(field: str, **options: Any) -> Spec:
 
 
 def layer(mark: str, style: Spec | None = None, **encoding: Any) -> Spec:
-    """Return marks in a style."""
-    return {"mark": {"type": mark, **(style or {})}, "encoding": encoding}
+    """Return marks in a style; an encoding that is a text is the name of a field."""
+    fields = {key: {"field": of} if isinstance(of, str) else of for key, of in encoding.items()}
+    return {"mark": {"type": mark, **(style or {})}, "encoding": fields}
 
 
 def layered(rows: list[Row], *layers: Spec, height: int = 240, **rest: Any) -> Spec:
@@ -105,20 +105,18 @@ def in_rows(
     in at most the fraction `limit` of the width, and a remark right.
     """
     members = list(dict.fromkeys(row[member] for row in rows))
-    y = {"field": member, "type": "nominal", "scale": {"domain": members, "padding": 0}}
+    scale = {"domain": members, "padding": 0}
     shared = {"baseline": "bottom", "yOffset": -4}
     left = {"align": "left", "fontWeight": 600, "limit": {"expr": f"width * {limit}"}}
     right = {"align": "right", "fontSize": 11, "limit": {"expr": f"width * {1 - limit}"}}
-    heading = layer("text", shared | left, x={"value": 0}, text={"field": member})
-    remark = layer("text", shared | right, x={"value": "width"}, text={"field": "remark"})
-    remark["encoding"]["color"] = when("verdict", {"differs": INK}, SOFT)
+    place = {"x": {"value": "width"}, "color": when("verdict", {"differs": INK}, SOFT)}
     return layered(
         rows,
         *layers,
-        {**heading, "name": "heading"},
-        {**remark, "name": "remark"},
+        layer("text", shared | left, x={"value": 0}, text=member) | {"name": "heading"},
+        layer("text", shared | right, **place, text="remark") | {"name": "remark"},
         height=step * len(members),
-        encoding={"y": {**y, "axis": None}},
+        encoding={"y": {"field": member, "type": "nominal", "scale": scale, "axis": None}},
         **rest,
     )
 
@@ -136,26 +134,24 @@ def rate_scale(largest: float) -> Spec:
 
 def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> Spec:
     """Return a rate to compare others with as a dashed line."""
-    place = {channel: {**scale, "field": "rate"}, **rest}
-    return layer("rule", {"strokeDash": [4, 3], "opacity": 0.7}, **place) | {
-        "data": {"values": [{"rate": rate}]}
-    }
+    style = {"strokeDash": [4, 3], "opacity": 0.7}
+    line = layer("rule", style, **{channel: {**scale, "field": "rate"}}, **rest)
+    return line | {"data": {"values": [{"rate": rate}]}}
 
 
-def with_verdicts(rows: list[Row], differs: str, no_evidence: str, too_few: str) -> list[Row]:
-    """Return rates with their labels, and remarks that say in these words what the data supports.
+def with_verdicts(rows: list[Row], said: Mapping[str, str]) -> list[Row]:
+    """Return rates with their labels, and remarks on what the data supports, `said` by verdict.
 
-    In `differs`, a sign and the difference take the place of `{sign}` and `{points}`.
+    A sign and the difference take the place of `{sign}` and `{points}`.
     """
-    others = {"no_evidence": no_evidence, "too_few": too_few}
     data = []
     for row in rows:
-        label, remark = percent(row["violation_rate"]), others.get(row["verdict"], "")
-        if row["events"] == 0:
-            label, remark = "", "no events"
-        elif row["verdict"] == "differs":
-            sign = "▲" if row["rate_difference"] > 0 else "▼"
-            remark = differs.format(sign=sign, points=points(row["rate_difference"]))
+        label, remark = "", "no events"
+        if row["events"]:
+            difference = row["rate_difference"] or 0
+            changes = {"sign": "▲" if difference > 0 else "▼", "points": points(difference)}
+            label = percent(row["violation_rate"])
+            remark = said.get(row["verdict"], "").format(**changes)
         data.append({**row, "label": label, "remark": remark})
     return data
 
@@ -166,8 +162,8 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     The rows are those `within` one member of another dimension, which the reader picks. All have
     the same axis, so that a pick can be compared with the one before.
     """
-    others = words.verdict("no_evidence"), words.verdict("too_few")
-    data = with_verdicts(rows, "{sign} differs: {points} points", *others)
+    said = {verdict: words.verdict(verdict) for verdict in ("no_evidence", "too_few")}
+    data = with_verdicts(rows, said | {"differs": "{sign} differs: {points} points"})
     # Room for the labels beside the intervals.
     x = rate_scale(1.18 * highest(data, "violation_rate", "violation_rate_high"))
     low, high = {**x, "field": "violation_rate_low"}, {**x, "field": "violation_rate_high"}
@@ -182,9 +178,9 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     return in_rows(
         data,
         member,
-        {**layer("text", label, x=high, text={"field": "label"}), "name": "label"},
+        {**layer("text", label, x=high, text="label"), "name": "label"},
         dashed_line(tables.violation_rate, "x", x, y={"value": 0}, y2={"value": "height"}),
-        layer("rule", bar, x=low, x2={"field": "violation_rate_high"}, color=VERDICT_COLOR),
+        layer("rule", bar, x=low, x2="violation_rate_high", color=VERDICT_COLOR),
         layer("tick", cap, x=low, color=VERDICT_COLOR),
         layer("tick", cap, x=high, color=VERDICT_COLOR),
         layer("point", {"size": 90, **offset}, x={**x, "field": "violation_rate"}, **VERDICT_POINT),
@@ -209,14 +205,14 @@ def in_status_rows(rows: list[Row], tables: Tables, member: str, bars: Spec, **r
 def statuses(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each status."""
     x = number("events", axis={"title": "Events", "tickCount": 5})
-    bars = layer("bar", {"height": 18, "yOffset": 10, "stroke": SURFACE}, x=x, tooltip=TIP)
+    bars = layer("bar", {"height": 18, "yOffset": 10, "stroke": SURFACE}, x=x, tooltip="tip")
     return in_status_rows(rows, tables, "status", bars, limit=0.4, step=48, **STATUS_FILTER)
 
 
 def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Spec:
     """Draw the statuses of each member; `measure` is `rate` or `events`."""
-    is_rate = measure == "rate"
-    axis = percent_axis("Share of the events") if is_rate else {"title": "Events", "tickCount": 5}
+    counted = {"title": "Events", "tickCount": 5}
+    axis = percent_axis("Share of the events") if measure == "rate" else counted
     parts = [
         {member: row[member], "status": status, "order": order, "value": row[f"{status}_{measure}"]}
         | {"tip": words.say(f"{{{member}}}, {status}: {{{status}_{measure}}}", row)}
@@ -224,8 +220,9 @@ def stacked(rows: list[Row], tables: Tables, *, member: str, measure: str) -> Sp
         for order, status in enumerate(tables.statuses)
     ]
     style = {"height": 14, "yOffset": 8, "stroke": SURFACE}
-    place = {"x": number("value", axis=axis), "order": {"field": "order"}}
-    bars = layer("bar", style, **place, tooltip=TIP) | {"data": {"values": parts}} | STATUS_FILTER
+    x = number("value", axis=axis)
+    bars = layer("bar", style, x=x, order="order", tooltip="tip") | STATUS_FILTER
+    bars["data"] = {"values": parts}
     names = [{**row, "remark": row["remark"] if row["events"] else "no events"} for row in rows]
     return in_status_rows(names, tables, member, bars, limit=0.42, step=42)
 
@@ -239,9 +236,10 @@ def bars(
     return in_rows(rows, member, marks, limit=limit, step=42)
 
 
-def grid_side(names: Iterable[str], **axis: Any) -> Spec:
+def side(field: str, names: Iterable[str], **axis: Any) -> Spec:
     """Return one side of a grid, with its names in their order."""
     return {
+        "field": field,
         "type": "nominal",
         "sort": list(names),
         "scale": {"paddingInner": 0.04},
@@ -258,8 +256,10 @@ def shades(variable: str, steps: int, **scale: Any) -> Spec:
 def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each combination as a grid."""
     # Short enough for a phone.
-    data = with_verdicts(rows, "{sign} {points}", "no evidence", "too few")
-    sides = {side: dict.fromkeys(row[side] for row in rows) for side in ("region", "regulation")}
+    said = {"differs": "{sign} {points}", "no_evidence": "no evidence", "too_few": "too few"}
+    data = with_verdicts(rows, said)
+    regions = dict.fromkeys(row["region"] for row in rows)
+    regulations = dict.fromkeys(row["regulation"] for row in rows)
     labels = {"labelFontSize": 11, "labelLimit": 70}
     noise = shades("noise", 5, domain=[0, highest(data, "violation_rate")])
     differs = {"test": "datum.verdict === 'differs'", "value": VIOLATION}
@@ -269,16 +269,15 @@ def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     narrow = {"test": "datum.remark === 'no evidence' && width < 330", "value": ""}
     remark = {"condition": narrow, "field": "remark"}
     upper, lower = {"yOffset": -7, "fontSize": 11.5}, {"yOffset": 8, "fontSize": 9}
-    across = grid_side(sides["regulation"], orient="top", labelAngle=0, **labels)
     return layered(
         data,
-        layer("rect", fill=fill, tooltip=TIP),
-        layer("text", upper, text={"field": "label"}, color=when("verdict", on_violation, INK)),
+        layer("rect", fill=fill, tooltip="tip"),
+        layer("text", upper, text="label", color=when("verdict", on_violation, INK)),
         layer("text", lower, text=remark, color=when("verdict", on_violation, SOFT)),
-        height=46 * len(sides["region"]),
+        height=46 * len(regions),
         encoding={
-            "x": {"field": "regulation", **across},
-            "y": {"field": "region", **grid_side(sides["region"], **labels)},
+            "x": side("regulation", regulations, orient="top", labelAngle=0, **labels),
+            "y": side("region", regions, **labels),
         },
     )
 
@@ -299,47 +298,30 @@ def histogram(
     small bins vanish beside one that holds nearly all.
     """
     write = percent if in_percent else decimal
-    data = [
-        {
-            **row,
-            "tip": f"{write(row['bin_start'])} to {write(row['bin_end'])}: "
-            f"{count(row['frequency'])} {unit.lower()}",
-        }
-        for row in rows
-    ]
+    data = []
+    for row in rows:
+        ends = f"{write(row['bin_start'])} to {write(row['bin_end'])}"
+        data.append({**row, "tip": f"{ends}: {count(row['frequency'])} {unit.lower()}"})
     largest = highest(rows, "frequency")
-    y = {"axis": {"title": unit}, "scale": {"domain": [0, largest]}}
+    y = number("frequency", axis={"title": unit}, scale={"domain": [0, largest]})
     if rare:
         powers = [10**power for power in range(len(str(largest)))]
         y["axis"] = {"title": f"{unit} (logarithmic)", "values": [0, *powers]}
         y["scale"] |= {"type": "symlog", "constant": 1}
     x_axis = {"title": axis, "tickCount": {"expr": "width / 50"}}
-    x = {
-        "type": "quantitative",
-        "axis": percent_axis(axis) if in_percent else x_axis,
-        "scale": {"zero": False},
-    }
-    layers = [
-        layer(
-            "bar",
-            {"stroke": SURFACE, "strokeWidth": 0.5},
-            x={**x, "field": "bin_start"},
-            x2={"field": "bin_end"},
-            y=number("frequency", **y),
-            y2={"datum": 0},
-            tooltip=TIP,
-        )
-    ]
+    shared = {"axis": percent_axis(axis) if in_percent else x_axis, "scale": {"zero": False}}
+    x = {"x": number("bin_start", **shared), "x2": "bin_end"}
+    bar = {"stroke": SURFACE, "strokeWidth": 0.5}
+    layers = [layer("bar", bar, **x, y=y, y2={"datum": 0}, tooltip="tip")]
     if mean:
         value = tables.rows("session_duration_statistics")[0]["mean_minutes"]
-        row = {"mean": value, "label": f"mean {decimal(value)} min"}
-        at_mean = {"data": {"values": [row]}}
-        place = {"x": {**x, "field": "mean"}, "y": {"value": 0}}
+        at_mean = {"data": {"values": [{"mean": value, "label": f"mean {decimal(value)} min"}]}}
+        place = {"x": number("mean", **shared), "y": {"value": 0}}
         line = {"strokeDash": [5, 3], "strokeWidth": 1.5}
         label = {"align": "left", "dx": 6, "dy": 8, "fontWeight": 600}
         layers += [
             layer("rule", line, **place, y2={"value": "height"}) | at_mean,
-            layer("text", label, **place, text={"field": "label"}) | at_mean,
+            layer("text", label, **place, text="label") | at_mean,
         ]
     return layered(data, *layers)
 
@@ -347,14 +329,13 @@ def histogram(
 def duration_box(rows: list[Row], tables: Tables) -> Spec:
     """Draw the quartiles, the ends, the median and the mean of the session duration."""
     axis = {"title": "Session duration (minutes)", "tickCount": {"expr": "width / 60"}}
-    ends = {"x": number("min_minutes", axis=axis), "x2": {"field": "max_minutes"}}
-    quartiles = {"x": number("p25_minutes"), "x2": {"field": "p75_minutes"}}
     median = {"thickness": 3, "size": 30, "color": INK}
     diamond = {"shape": "diamond", "size": 110, "fill": SURFACE, "stroke": INK}
+    ends = {"x": number("min_minutes", axis=axis), "x2": "max_minutes"}
     return layered(
         rows,
         layer("rule", {"color": MUTED, "strokeWidth": 2}, **ends),
-        layer("bar", {"height": 30}, **quartiles),
+        layer("bar", {"height": 30}, x=number("p25_minutes"), x2="p75_minutes"),
         layer("tick", median, x=number("median_minutes")),
         layer("point", diamond, x=number("mean_minutes")),
         height=70,
@@ -371,7 +352,7 @@ HOURS = {
 def events_by_hour(rows: list[Row], tables: Tables) -> Spec:
     """Draw the events of each hour of the day."""
     y = number("events", axis={"title": "Events"})
-    return layered(rows, layer("bar", x=HOURS, y=y, tooltip=TIP))
+    return layered(rows, layer("bar", x=HOURS, y=y, tooltip="tip"))
 
 
 def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
@@ -380,13 +361,13 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
     room = 1.25 if any(row["verdict"] == "differs" for row in rows) else 1
     y = rate_scale(room * highest(rows, "violation_rate_high"))
     low, high = {**y, "field": "violation_rate_low"}, {**y, "field": "violation_rate_high"}
-    interval = {"x": HOURS, "y": low, "y2": {"field": "violation_rate_high"}}
+    interval = {"y": low, "y2": "violation_rate_high", "color": VERDICT_COLOR}
     upright = {"angle": 270, "align": "left", "dx": 4, "fontSize": 11}
     differing = {"transform": [{"filter": "datum.verdict === 'differs'"}]}
     return layered(
         rows,
         dashed_line(tables.violation_rate, "y", y),
-        layer("rule", {"strokeWidth": 2}, **interval, color=VERDICT_COLOR),
+        layer("rule", {"strokeWidth": 2}, x=HOURS, **interval),
         layer("point", {"size": 50}, x=HOURS, y={**y, "field": "violation_rate"}, **VERDICT_POINT),
         layer("text", upright, x=HOURS, y=high, text={"value": "differs"}) | differing,
     )
@@ -394,28 +375,22 @@ def rates_by_hour(rows: list[Row], tables: Tables) -> Spec:
 
 def day_rows(tables: Tables) -> list[Row]:
     """Return what charts of days need; moments in milliseconds since 1970, UTC."""
+    columns = {"rate": "violation_rate", "seven": "violation_rate_7_days", "events": "events"}
+    # Of judged days alone.
+    limits = {"low": "control_limit_low", "high": "control_limit_high"}
     data = []
     for row in tables.rows("compliance_by_date"):
         start = int(datetime.combine(row["event_date"], time(), UTC).timestamp() * 1000)
-        # Partial days are not judged.
-        is_judged = not row["is_partial_day"]
-        kind = "partial" if not is_judged else "outside" if row["is_out_of_control"] else "inside"
-        said = {"partial": ", partial day", "outside": ", outside the limits", "inside": ""}[kind]
+        kind, said = "inside", ""
+        if row["is_partial_day"]:
+            kind, said = "partial", ", partial day"
+        elif row["is_out_of_control"]:
+            kind, said = "outside", ", outside the limits"
         tip = words.say("{event_date}: {violation_rate} of {events} events", row) + said
-        data.append(
-            {
-                "day": start,
-                "noon": start + DAY // 2,
-                "end": start + DAY,
-                "events": row["events"],
-                "rate": row["violation_rate"],
-                "low": row["control_limit_low"] if is_judged else None,
-                "high": row["control_limit_high"] if is_judged else None,
-                "seven": row["violation_rate_7_days"],
-                "kind": kind,
-                "tip": tip,
-            }
-        )
+        day = {"day": start, "noon": start + DAY // 2, "end": start + DAY}
+        day |= {name: row[column] for name, column in columns.items()}
+        day |= {name: None if kind == "partial" else row[of] for name, of in limits.items()}
+        data.append({**day, "kind": kind, "tip": tip})
     return data
 
 
@@ -448,11 +423,11 @@ def events_by_day(rows: list[Row], tables: Tables) -> Spec:
         "bar",
         {"stroke": SURFACE, "strokeWidth": 0.1 if len(data) > CROWDED_DAYS else 1},
         x={**x, "field": "day"},
-        x2={"field": "end"},
+        x2="end",
         y=number("events", axis={"title": "Events"}),
         y2={"datum": 0},
         fill=when("kind", {"partial": "url(#partial)"}, "var(--bar)"),
-        tooltip=TIP,
+        tooltip="tip",
     )
     bars["params"] = [{"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}]
     return layered(data, bars, height=150)
@@ -462,31 +437,29 @@ def rates_by_day(rows: list[Row], tables: Tables) -> Spec:
     """Draw the control chart of the picked days."""
     data = day_rows(tables)
     x = day_axis("days[0]", "days[1]")
-    noon = {**x, "field": "noon"}
     y = rate_scale(highest(data, "rate", "high"))
-    rate = {**y, "field": "rate"}
-    limits = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    noon, rate = {**x, "field": "noon"}, {**y, "field": "rate"}
+    band = {"x": {**x, "field": "day"}, "x2": "end", "y": {**y, "field": "low"}, "y2": "high"}
     center = tables.rows("violation_control_chart")[0]["center_line"]
     upright = {"angle": 270, "align": "left", "dx": 7, "fontSize": 11}
     noted = {"transform": [{"filter": "datum.kind !== 'inside'"}]}
+    points = layer(
+        "point",
+        {"size": 12 if len(data) > CROWDED_DAYS else 45},
+        x=noon,
+        y=rate,
+        shape=when("kind", {"outside": "diamond", "partial": "square"}, "circle"),
+        fill=when("kind", {"outside": VIOLATION, "partial": SURFACE}, MUTED),
+        stroke=when("kind", {"outside": VIOLATION}, MUTED),
+        tooltip="tip",
+    )
     return layered(
         data,
-        layer(
-            "bar", {"color": "var(--band)"}, x={**x, "field": "day"}, x2={"field": "end"}, **limits
-        ),
+        layer("bar", {"color": "var(--band)"}, **band),
         dashed_line(center, "y", y),
         layer("line", {"color": INK, "strokeWidth": 2}, x=noon, y={**y, "field": "seven"}),
-        layer(
-            "point",
-            {"size": 12 if len(data) > CROWDED_DAYS else 45},
-            x=noon,
-            y=rate,
-            shape=when("kind", {"outside": "diamond", "partial": "square"}, "circle"),
-            fill=when("kind", {"outside": VIOLATION, "partial": SURFACE}, MUTED),
-            stroke=when("kind", {"outside": VIOLATION}, MUTED),
-            tooltip=TIP,
-        ),
-        layer("text", upright, x=noon, y=rate, text={"field": "kind"}) | noted,
+        points,
+        layer("text", upright, x=noon, y=rate, text="kind") | noted,
         params=[{"name": "days", "value": [data[0]["day"], data[-1]["end"]]}],
         transform=[{"filter": "datum.day >= days[0] && datum.end <= days[1]"}],
         height=260,
@@ -512,13 +485,14 @@ def users(rows: list[Row], tables: Tables) -> Spec:
         shape=when("risk_evidence", {"confirmed": "diamond"}, "circle"),
         stroke=when("risk_evidence", {"confirmed": VIOLATION}, INK),
         strokeWidth=when("risk_evidence", {"confirmed": 2.5}, 0.6),
-        tooltip=TIP,
+        tooltip="tip",
     )
     return layered(rows, marks, height=320)
 
 
 def correlations(rows: list[Row], tables: Tables) -> Spec:
     """Draw the correlation of each pair of metrics as a grid."""
+    said = "{metric_x} and {metric_y}: Pearson {pearson:.3f}, Spearman "
     data = [
         {
             **row,
@@ -526,24 +500,23 @@ def correlations(rows: list[Row], tables: Tables) -> Spec:
             "down": words.metric(row["metric_y"]),
             "label": f"{row['pearson']:.2f}",
             "p": f"p {words.probability(row['p_value'])}",
-            "tip": f"{row['metric_x']} and {row['metric_y']}: Pearson {row['pearson']:.3f}, "
-            f"Spearman {words.coefficient(row['spearman'])}",
+            "tip": said.format(**row) + words.coefficient(row["spearman"]),
         }
         for row in rows
     ]
     # In a pair the earlier metric stands first; the last one never does.
     first = Counter(words.metric(row["metric_x"]) for row in tables.rows("metric_correlations"))
-    names = {row[side] for row in data for side in ("across", "down")}
+    names = {row[name] for row in data for name in ("across", "down")}
     order = sorted(names, key=lambda name: -first[name])
     diverging = shades("correlation", 7, domain=[-1, 1])
     return layered(
         data,
-        layer("rect", fill=number("pearson", scale=diverging, legend=None), tooltip=TIP),
-        layer("text", {"yOffset": -7, "fontWeight": 600}, text={"field": "label"}),
-        layer("text", {"yOffset": 9, "fontSize": 10}, text={"field": "p"}),
+        layer("rect", fill=number("pearson", scale=diverging, legend=None), tooltip="tip"),
+        layer("text", {"yOffset": -7, "fontWeight": 600}, text="label"),
+        layer("text", {"yOffset": 9, "fontSize": 10}, text="p"),
         height=52 * len({row["down"] for row in data}),
         encoding={
-            "x": {"field": "across", **grid_side(order, labelAngle=0)},
-            "y": {"field": "down", **grid_side(order, labelAngle=0)},
+            "x": side("across", order, labelAngle=0),
+            "y": side("down", order, labelAngle=0),
         },
     )

@@ -59,9 +59,8 @@ def script_source(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
-def headings(tables: Tables) -> dict[str, tuple[str, Callable[[Any], str]]]:
-    """Return the heading of each column and how its values are written."""
-    labels = tables.labels
+def headings(labels: dict[str, str]) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """Return the heading of each column, from the labels of dimensions, and what writes values."""
     named = {dimension: (label, words.text) for dimension, label in labels.items()}
     dimension = ("Dimension", lambda name: labels[name].lower())
     return {**named, **COLUMNS, "dimension": dimension}
@@ -69,12 +68,11 @@ def headings(tables: Tables) -> dict[str, tuple[str, Callable[[Any], str]]]:
 
 def kind_of_cell(column: str, value: Any, text: str) -> str:
     """Return the classes of a value in a table."""
-    kinds = {
-        "long": len(text) > 44,
-        f"verdict-{words.text(value)}": column == "verdict",
-        "number": isinstance(value, int | float) and not isinstance(value, bool),
-    }
-    return " ".join(kind for kind, applies in kinds.items() if applies)
+    if column == "verdict":
+        return f"verdict-{words.text(value)}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return "long" if len(text) > 44 else ""
 
 
 def description(chart: Chart, about: str, rows: Sequence[Row]) -> str:
@@ -96,17 +94,13 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     rows = tables.rows(chart.table)
     title = chart.title.format(tables.labels.get(chart.dimension, "").lower())
     note = chart.note
-    if rows and chart.table in LEFT_OUT:
-        size = tables.release.size(chart.table)
-        if size > len(rows):
-            note += LEFT_OUT[chart.table].format(shown=count(len(rows)), all=count(size))
-    texts = {name: said for name in ("tip", "remark") if (said := getattr(chart, name))}
-    drawn = [
-        {name: row[name] for name in chart.columns.split()}
-        | {name: words.say(said, row) for name, said in texts.items()}
-        for row in rows
-        if chart.draw and chart.drawn(row)
-    ]
+    if rows and chart.table in LEFT_OUT and (size := tables.release.size(chart.table)) > len(rows):
+        note += LEFT_OUT[chart.table].format(shown=count(len(rows)), all=count(size))
+    drawn = []
+    for row in filter(chart.drawn, rows if chart.draw else ()):
+        said = {"tip": chart.tip, "remark": chart.remark}
+        texts = {name: words.say(text, row) for name, text in said.items() if text}
+        drawn.append({name: row[name] for name in chart.columns.split()} | texts)
     has_events = chart.key == "quarantine" or any(row.get("events", 1) for row in drawn)
     return {
         "chart": chart,
@@ -119,10 +113,11 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     }
 
 
-def page(tables: Tables) -> str:
+def page(release: Release, with_users: bool) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
     read = [*((chart.table, chart.columns) for chart in CHARTS), *OTHER_COLUMNS.items()]
-    tables.release.require((table, column) for table, names in read for column in names.split())
+    release.require((table, column) for table, names in read for column in names.split())
+    tables = Tables(release, with_users)
     for status in tables.rows("compliance_by_status"):
         # It is written into CSS.
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(status["color"])):
@@ -130,16 +125,11 @@ def page(tables: Tables) -> str:
     figures = {chart: figure(chart, tables) for chart in CHARTS}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
     topics = groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
-    manifest = tables.release.manifest
-    made = [f"{label} {manifest[key]}" for key, label in MADE.items() if manifest.get(key)]
+    made = [f"{label} {text}" for key, label in MADE.items() if (text := release.manifest.get(key))]
     runtime = vl_convert.javascript_bundle().replace("</script", "<\\/script")
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = FileSystemLoader(HERE)
+    blocks = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
     environment.filters["script_source"] = script_source
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html.jinja").render(
@@ -154,7 +144,7 @@ def page(tables: Tables) -> str:
         charts={chart.key: drawn["spec"] for chart, drawn in figures.items() if drawn["spec"]},
         runtime=f"(() => {{{runtime}}})();",
         code=(HERE / "page.js").read_text("utf-8"),
-        columns=headings(tables),
+        columns=headings(tables.labels),
         words=words,
         kind_of_cell=kind_of_cell,
     )
@@ -168,7 +158,7 @@ def write_report(where: Path, output: Path, with_users: bool = False) -> None:
     Raises ReleaseError when the release is missing or incomplete, or the file cannot be written.
     """
     with Release(where) as release:
-        content = page(Tables(release, with_users))
+        content = page(release, with_users)
     try:
         with whole_file(output) as unfinished:
             unfinished.write_text(content, encoding="utf-8")

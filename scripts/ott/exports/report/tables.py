@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cache
 
 from ott.catalog import OPTIONAL_TABLES, SCHEMA, Release, Row
 
@@ -26,10 +26,15 @@ class Tables:
     """The tables of a release, each read once; those of single users only `with_users`."""
 
     def __init__(self, release: Release, with_users: bool) -> None:
-        """Take an open release."""
+        """Read what many charts need: `summary` by metric, `labels` of headings by dimension."""
         self.release = release
         self.hidden = frozenset() if with_users else OPTIONAL_TABLES
         self.rows = cache(self._rows)
+        self.summary = {row["metric"]: row for row in self.rows("compliance_summary")}
+        self.labels = {row["dimension"]: row["label"] for row in self.rows("dimensions")}
+        self.statuses = [row["status"] for row in self.rows("compliance_by_status")]
+        # A fraction; None without events.
+        self.violation_rate = self.summary["violation_rate"]["value_number"]
 
     def _rows(self, table: str) -> list[Row]:
         """Return a table, in display order where it has one; one hidden or missing is empty.
@@ -48,23 +53,3 @@ class Tables:
             for row in self.release.query(f'from {SCHEMA}."{table}" order by {order} {limit}')
         ]
         return rows[::-1] if table == "compliance_by_date" else rows
-
-    @cached_property
-    def summary(self) -> dict[str, Row]:
-        """Rows of `compliance_summary` by metric."""
-        return {row["metric"]: row for row in self.rows("compliance_summary")}
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        """Names of the dimensions as headings have them."""
-        return {row["dimension"]: row["label"] for row in self.rows("dimensions")}
-
-    @cached_property
-    def statuses(self) -> list[str]:
-        """The statuses in display order."""
-        return [row["status"] for row in self.rows("compliance_by_status")]
-
-    @property
-    def violation_rate(self) -> float | None:
-        """Violation rate of all events, a fraction; None without events."""
-        return self.summary["violation_rate"]["value_number"]

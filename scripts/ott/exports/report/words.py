@@ -10,6 +10,11 @@ from ott.catalog import Row
 MISSING = "n/a"
 
 
+def text(value: Any) -> str:
+    """Return a name or any other value as text."""
+    return MISSING if value is None else str(value)
+
+
 def form(pattern: str, factor: int = 1) -> Callable[[Any], str]:
     """Return a function that writes numbers times a factor by a pattern of `str.format`."""
     return lambda value: MISSING if value is None else pattern.format(factor * value)
@@ -17,12 +22,7 @@ def form(pattern: str, factor: int = 1) -> Callable[[Any], str]:
 
 def named(names: Mapping[Any, str]) -> Callable[[Any], str]:
     """Return a function that writes values by their names, and those without one as text."""
-    return lambda value: names[value] if value in names else text(value)
-
-
-def text(value: Any) -> str:
-    """Return a name or any other value as text."""
-    return MISSING if value is None else str(value)
+    return lambda value: names.get(value, text(value))
 
 
 def probability(value: float | None) -> str:
@@ -39,7 +39,6 @@ hour = form("{:02d}:00")
 yes_no = named({True: "yes", False: "no", None: "not judged"})
 verdict = named(
     {
-        "differs": "differs",
         "no_evidence": "no evidence of a difference",
         "too_few": "too few events to tell",
         None: "not compared",
