@@ -83,6 +83,8 @@ def check_source(settings: dict[str, Any]) -> Iterator[str]:
         yield from sample.described(judged, settings | proposed)
         yield from rejected(judged)
     yield from notes
+    if settings["events_source"] != variables()["events_source"]:
+        proposed = {"events_source": settings["events_source"], **proposed}
     yield from advice(proposed)
 
 

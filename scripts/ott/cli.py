@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from click import Choice, IntRange
 
 from ott import PROJECT, OttError, WrongArgumentsError
@@ -195,6 +196,38 @@ def query(sql: str | None, release: Path | None, as_csv: bool) -> None:
     from ott.releases import release_folder
 
     click.echo(answer(release or release_folder(), sql, as_csv))
+
+
+@ott.command(
+    "check-source",
+    epilog="""\
+examples:
+  ott check-source
+  ott check-source 'data/**/*.parquet'
+  ott check-source data/events.csv --vars '{events_preset: segment}'
+""",
+)
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@option("--vars YAML  settings beside those of dbt_project.yml, as for dbt", default="{}")
+def check_source_(paths: tuple[str, ...], vars: str) -> None:
+    """Look at a source of events before anything is built, and propose settings.
+
+    It reads the first rows of the files, or of what the var events_source names: what each column
+    is read from and how much of it can be read, which settings are missing, and which rows would be
+    quarantined and why. Nothing is written. Values are shown with `9` for digits and `a` for letters.
+    """
+    from ott.check_source import check_source
+
+    try:
+        settings = yaml.safe_load(vars)
+    except yaml.YAMLError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise WrongArgumentsError("--vars takes a mapping, such as '{events_preset: segment}'.")
+    if paths:
+        settings["events_source"] = paths[0] if len(paths) == 1 else [*paths]
+    for line in check_source(settings):
+        click.echo(line)
 
 
 @ott.command("check-encoding")

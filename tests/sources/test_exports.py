@@ -71,8 +71,12 @@ PATHS = columns(
     session_duration_minutes="properties.minutes", concurrent_streams="properties.streams",
     data_shared="properties.sharing",
 )  # fmt: skip
-STATUS = sql("case status when 'ok' then 'compliant' when 'review' then 'warning' else 'violation' end")
-WORDS = replaced(status="case status when 'compliant' then 'ok' when 'warning' then 'review' else 'breach' end")
+STATUS = sql(
+    "case status when 'ok' then 'compliant' when 'review' then 'warning' else 'violation' end"
+)
+WORDS = replaced(
+    status="case status when 'compliant' then 'ok' when 'warning' then 'review' else 'breach' end"
+)
 
 # By name: the file with its content (SQL over the events `e`, or what changes the text of a CSV
 # file), the settings, and what becomes of the twelve rows, or a part of the sentence.
