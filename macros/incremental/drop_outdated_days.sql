@@ -16,6 +16,14 @@
     delete from {{ this }} where {{ outdated }}
 {% endmacro %}
 
+{#- An update of the project can add a column to a table, which DuckDB does not commit together with
+    deleted rows. Days that are gone, if the build ends here, are missing ones to the next. -#}
+{% macro duckdb__drop_outdated_days(outdated) %}
+    delete from {{ this }} where {{ outdated }};
+    commit;
+    begin
+{% endmacro %}
+
 {#- Tables of Parquet files cannot delete rows, only whole partitions, and these are days. -#}
 {% macro spark__drop_outdated_days(outdated) %}
     {%- set day = config.get('partition_by')[0] -%}

@@ -1,12 +1,13 @@
 """What becomes of raw rows of text: accepted events, rejected rows with their reasons, copies."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
 import pandas as pd
 
-from ott.registry import BLANKS, COLUMNS, KNOWN_MEMBERS, UPPER_CASE, known
+from ott.registry import BLANKS, COLUMNS, KNOWN_MEMBERS, OPTIONAL, known
 
 WHOLE_NUMBERS = ("event_id", "user_id", "user_age", "concurrent_streams")
 UNREADABLE = {"timestamp": "unreadable", "session_duration_minutes": "not_a_number"}
@@ -15,7 +16,7 @@ LIMITS = {
     "timestamp": ("earliest_timestamp", "too_early", "latest_timestamp", "in_future"),
     "user_age": ("minimum_user_age", "out_of_range", "maximum_user_age", "out_of_range"),
     "session_duration_minutes": (0, "negative", "maximum_session_duration_minutes", "too_long"),
-    "concurrent_streams": (1, "below_one", "maximum_concurrent_streams", "too_many"),
+    "concurrent_streams": (0, "negative", "maximum_concurrent_streams", "too_many"),
 }
 
 
@@ -40,7 +41,9 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
         reason = raw[column].map(lambda text, read=read: read[text][1])
         reasons[column] = reason.mask(reason != "", f"{column}_" + reason)
     ids = values["event_id"]
-    is_copy = ids.notna() & raw.duplicated()
+    # Values are compared, and text that is none.
+    content = pd.DataFrame(values)
+    is_copy = ids.notna() & content.where(content.notna(), raw).astype(str).duplicated()
     versions = ids[~is_copy & ids.notna()]
     is_conflicting = raw.index.isin(versions.index[versions.duplicated(keep=False)])
     reasons["event_id"] = reasons["event_id"].mask(is_conflicting, "event_id_conflicting")
@@ -49,7 +52,7 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
     said = pd.Series(said, raw.index)
     rejected = raw.assign(rejection_reasons=said)[(said != "") & ~is_copy]
     events = pd.DataFrame(values)[(said == "") & ~is_copy]
-    types = {**dict.fromkeys(WHOLE_NUMBERS, "int64"), "session_duration_minutes": float}
+    types = {**dict.fromkeys(WHOLE_NUMBERS, "Int64"), "session_duration_minutes": float}
     events = events.astype({**types, "timestamp": "datetime64[us]"})
     events = events.rename(columns={"timestamp": "occurred_at"})
     events = events.assign(
@@ -64,13 +67,14 @@ def read_value(column: str, text: str | None, variables: dict) -> tuple[object, 
     """Return what a text says, and the reason that speaks against it, empty if none does."""
     text = (text or "").strip(BLANKS)
     if not text:
-        return None, "missing"
+        return None, "" if column in OPTIONAL else "missing"
     if column in KNOWN_MEMBERS:
-        member = text.upper() if column in UPPER_CASE else text.lower()
-        return (member, "") if member in known(column) else (None, "unknown")
+        members = {member.lower(): member for member in known(column)}
+        member = members.get(text.lower())
+        return member, "" if member else "unknown"
     try:
         if column in WHOLE_NUMBERS:
-            value = int(text) if "_" not in text else int("no number")
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else whole(column, text)
         elif column == "timestamp":
             value = datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
         else:
@@ -85,3 +89,15 @@ def read_value(column: str, text: str | None, variables: dict) -> tuple[object, 
     if column == "timestamp":
         lowest, highest = map(datetime.fromisoformat, (lowest, highest))
     return value, below if value < lowest else above if value > highest else ""
+
+
+def whole(column: str, text: str) -> int:
+    """Return a whole number with a decimal point or an exponent; raises ValueError for others.
+
+    An id with an exponent may have lost digits.
+    """
+    number = float(text.replace("_", "?"))
+    largest = 1e11 if column.endswith("_id") and "e" in text.lower() else 2**53
+    if not number.is_integer() or abs(number) >= largest:
+        raise ValueError
+    return int(number)

@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from oracle import sentences
 from oracle.intake import judge
-from ott.registry import METRICS, known, registry, variables
+from ott.registry import METRICS, OPTIONAL, known, registry, variables
 
 STATUSES = ("compliant", "warning", "violation")
 STATUS_EVENTS = [f"{status}_events" for status in STATUSES]
@@ -35,6 +35,11 @@ SLICES = {
     "compliance_by_date": ["event_date"],
     "compliance_by_user_risk_tier": ["risk_tier"],
 }
+
+
+def is_unknown(members: pd.Index) -> np.ndarray:
+    """Return which members are made of a value that is missing."""
+    return np.array(["unknown" in str(member).split(" / ") for member in members], bool)
 
 
 def ratio(numerator, denominator):
@@ -132,24 +137,30 @@ class Oracle:
     def dimensions(self) -> dict[str, pd.DataFrame]:
         """Events by status, users and variance of each member with events; and of all of them.
 
-        The last is the variance over users of the residuals from the rates of the members.
+        The last is the variance over users of the residuals from the rates of the members. An event
+        without a user stands for itself, and one of an unknown member takes no part.
         """
         found = {}
+        events = self.events.astype("string")
+        user = events["user_id"].fillna("event " + events["event_id"]).rename("user")
         for name, dimension in DIMENSIONS.items():
-            texts = [self.events[column].astype(str) for column in dimension["columns"]]
+            texts = [events[column].fillna("unknown") for column in dimension["columns"]]
             member = texts[0].str.cat(texts[1:], sep=" / ").rename("member")
-            by_user = pd.crosstab(
-                [member, self.events["user_id"]], self.events["status"] + "_events"
-            ).reindex(columns=STATUS_EVENTS, fill_value=0)
+            by_user = pd.crosstab([member, user], events["status"] + "_events")
+            by_user = by_user.reindex(columns=STATUS_EVENTS, fill_value=0)
             by_user["events"] = by_user.sum(axis=1)
             members = by_user.groupby("member").sum()
             rate = (members["violation_events"] / members["events"]).rename("rate")
             by_user = by_user.join(rate, on="member")
             by_user["residual"] = by_user["violation_events"] - by_user["events"] * by_user["rate"]
             groups = by_user.groupby("member")
-            members["users"] = groups.size()
+            is_user = ~by_user.index.get_level_values("user").str.startswith("event ")
+            members["users"] = by_user[is_user].groupby("member").size()
+            members["users"] = members["users"].fillna(0).astype(int)
             members["variance"] = [clustered_variance(users) for _, users in groups]
-            members.attrs["variance"] = clustered_variance(by_user.groupby("user_id").sum())
+            is_known = ~is_unknown(by_user.index.get_level_values("member"))
+            whole_users = by_user[is_known].groupby("user").sum()
+            members.attrs["variance"] = clustered_variance(whole_users)
             found[name] = members
         return found
 
@@ -207,12 +218,16 @@ class Oracle:
     def associations(self) -> pd.DataFrame:
         """Chi-square tests, corrected for users as clusters as by Rao and Scott (1981)."""
         rows = {}
-        for name, members in self.dimensions.items():
+        for name, all_members in self.dimensions.items():
+            members = all_members[~is_unknown(all_members.index)]
+            if members.empty:
+                continue
             n, k, freedom = members["events"], members["violation_events"], len(members) - 1
             rate = k.sum() / n.sum()
             binomial = rate * (1 - rate)
             chi_square = ratio((n * (k / n - rate) ** 2).sum(), binomial)
-            variance = members["variance"].mean() * len(members) - members.attrs["variance"]
+            variance = members["variance"].mean() * len(members)
+            variance -= all_members.attrs["variance"]
             effect = np.fmax(1.0, ratio(variance, freedom * binomial))
             sparse = (n * min(rate, 1 - rate) < self.vars["minimum_expected_violations"]).sum()
             rows[name] = {
@@ -240,6 +255,7 @@ class Oracle:
         """Return the test of each member against the rest, as two proportions."""
         alpha, least = self.vars["alpha"], self.vars["minimum_effect_percentage_points"] / 100
         association, members = self.associations.loc[dimension], self.dimensions[dimension]
+        members = members[~is_unknown(members.index)]
         n, k = members["events"], members["violation_events"]
         rest, total = n.sum() - n, n.sum()
         pooled = k.sum() / total
@@ -302,6 +318,7 @@ class Oracle:
             columns = DIMENSIONS[name]["columns"]
             values = [observed[key] if key in observed else known(key) for key in columns]
             named = [" / ".join(map(str, row)) for row in product(*values)]
+            named = [*dict.fromkeys([*named, *members.index[is_unknown(members.index)]])]
             measures = self.measures(members.reindex(named, fill_value=0).rename_axis("member"))
             parts.append(measures.reset_index().assign(dimension=name))
         tests = self.tests.drop(columns=["events", "violation_events", "violation_rate"])
@@ -309,6 +326,7 @@ class Oracle:
         partial_days = map(str, self.days.index[self.days["is_partial"]])
         is_judged = rows["verdict"].notna() & ~rows["member"].isin([*partial_days])
         rows["verdict"] = rows["verdict"].where(is_judged, "too_few")
+        rows["verdict"] = rows["verdict"].mask(is_unknown(rows["member"]), None)
         return pd.concat([rows, self.by_risk_tier], ignore_index=True)
 
     @cached_property
@@ -319,6 +337,9 @@ class Oracle:
         users["compliant_events"] = users["events"] - others
         counts = users.groupby("risk_tier")[["events", "users", *STATUS_EVENTS]].sum()
         counts = counts.reindex(known("risk_tier"), fill_value=0).rename_axis("member")
+        if (lone := self.events[self.events["user_id"].isna()]["status"]).size:
+            of_statuses = [(lone == status).sum() for status in STATUSES]
+            counts.loc["unknown"] = [len(lone), 0, *of_statuses]
         low, high = self.wilson(counts["violation_events"], counts["events"])
         rows = self.measures(counts).assign(violation_rate_low=low, violation_rate_high=high)
         return rows.reset_index().assign(dimension="risk_tier")
@@ -330,7 +351,7 @@ class Oracle:
         rows = rows.reset_index(drop=True)
         rows[columns] = rows["member"].str.split(" / ", expand=True)
         if columns[0] in ("event_hour", "concurrent_streams"):
-            rows[columns] = rows[columns].astype(int)
+            rows[columns] = rows[columns].replace("unknown", pd.NA).astype("Int64")
         if columns == ["event_date"]:
             rows["event_date"] = self.days.index
             rows["is_partial_day"] = self.days["is_partial"].to_numpy()
@@ -453,9 +474,10 @@ class Oracle:
 
     @cached_property
     def correlations(self) -> pd.DataFrame:
-        metrics, n = self.events[list(METRICS)].astype(float), len(self.events)
         rows = []
         for x, y in combinations(METRICS, 2):
+            metrics = self.events[[x, y]].dropna().astype(float)
+            n = len(metrics)
             row = {"metric_x": x, "metric_y": y, "events": n}
             for name, method, p_value in (
                 ("pearson", stats.pearsonr, "p_value"),
@@ -472,6 +494,7 @@ class Oracle:
         names = ["mean", "stddev", "min", "p25", "median", "p75", "max"]
         described = self.events["session_duration_minutes"].describe()
         described.index = ["events", *(f"{name}_minutes" for name in names)]
+        described["missing_share"] = 1 - described["events"] / len(self.events)
         return described.to_frame().T.astype({"events": int})
 
     @cached_property
@@ -484,7 +507,7 @@ class Oracle:
             ("user_violation_rate", self.users["violation_rate"]),
         ):
             bins = self.vars[f"{name}_bins"]
-            frequencies, edges = np.histogram(values, bins=bins)
+            frequencies, edges = np.histogram(values.dropna().astype(float), bins=bins)
             rows = {"bin_start": edges[:-1], "bin_end": edges[1:], "frequency": frequencies}
             found[f"{name}_histogram"] = pd.DataFrame({"bin_number": range(1, bins + 1), **rows})
         return found
@@ -495,6 +518,7 @@ class Oracle:
     def summary(self) -> pd.DataFrame:
         """Headline figures; text and numbers in columns of their own."""
         members = self.by_member[self.by_member["events"] > 0].set_index("dimension")
+        members = members[~is_unknown(members["member"])]
 
         def first(dimension: str, measure: str) -> str:
             """Return the member with the most; of equal ones that which sorts first."""
@@ -512,8 +536,8 @@ class Oracle:
             "unique_users": len(self.users),
             "first_event_date": str(self.events["event_date"].min()),
             "last_event_date": str(self.events["event_date"].max()),
-            "regions_covered": ",".join(sorted(self.events["region"].unique())),
-            "regulations_tracked": ",".join(sorted(self.events["regulation"].unique())),
+            "regions_covered": ",".join(sorted(self.events["region"].dropna().unique())),
+            "regulations_tracked": ",".join(sorted(self.events["regulation"].dropna().unique())),
             **{f"{status}_events": statuses.at[status, "events"] for status in STATUSES},
             **{f"{status}_rate": statuses.at[status, "event_share"] for status in STATUSES},
             **{f"violation_rate_{name.lower()}": rates["region", name] for name in known("region")},
@@ -538,7 +562,10 @@ class Oracle:
             "accepted_rows": len(self.events),
             "quarantined_rows": quarantined,
             "exact_copies_dropped": self.intake.copies,
+            "superseded_rows": 0,
             "quarantined_share": quarantined / self.raw_rows,
+            "ambiguous_local_times": 0,
+            **{f"missing_{column}_share": self.events[column].isna().mean() for column in OPTIONAL},
         }
         values = pd.Series(figures, dtype=object)
         is_text = values.map(lambda value: isinstance(value, str))
