@@ -22,6 +22,17 @@
     delete from {{ this }} where {{ outdated }};
     commit;
     begin
+    {%- set stored = {} -%}
+    {%- for column in adapter.get_columns_in_relation(this) -%}
+        {%- do stored.update({column.name: column.dtype | lower}) -%}
+    {%- endfor -%}
+    {#- Another type of an id is another rule, by which no row is left. -#}
+    {%- for column in event_columns() if stored.get(column.value) and column.get('type', stored[column.value]) != stored[column.value] -%}
+        ;
+        alter table {{ this }} alter column {{ column.value }} type {{ column.type }};
+        commit;
+        begin
+    {%- endfor -%}
 {% endmacro %}
 
 {#- Tables of Parquet files cannot delete rows, only whole partitions, and these are days. -#}

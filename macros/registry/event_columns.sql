@@ -115,12 +115,16 @@
     {%- do told.update(var('events_columns')) -%}
     {%- for column in columns -%}
         {%- do column.update({
-            'is_required':
-                column.name in ['event_id', 'timestamp', 'status'] + var('required_columns'),
+            'is_required': column.name in needed_columns() + var('required_columns'),
             'is_absent': told.get(column.name, column.get('source', '')) in ('absent', none),
         }) -%}
     {%- endfor -%}
     {{- return(columns) -}}
+{% endmacro %}
+
+{#- Without which an event is none, whatever the var `required_columns` says. -#}
+{% macro needed_columns() %}
+    {{- return(['event_id', 'timestamp', 'status']) -}}
 {% endmacro %}
 
 {% macro column_named(name) %}

@@ -18,7 +18,7 @@ ranked as (
         *,
         row_number() over (
             partition by dimension
-            order by case when value = 'unknown' then 0 else events end desc, value asc
+            order by case when value in ('unknown', 'other') then 0 else events end desc, value asc
         ) as place
     from counts
 ),

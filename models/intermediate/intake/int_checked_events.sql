@@ -96,18 +96,17 @@ checked as (
     from reasons
 ),
 
--- Of rejected rows, raw text is kept where that of the value differs.
+-- Members stand as their seed writes them. Of rejected rows, raw text is kept where that of the value
+-- differs.
 stored as (
     select
         {%- for column in event_columns() %}
-            {%- if column.kind == 'member' %}
-            coalesce(known_{{ column.name }}, {{ column.value }}) as {{ column.value }},
-            {%- else %}
-            {{ column.value }},
-            {%- endif %}
+            {%- set value = 'coalesce(known_' ~ column.name ~ ', ' ~ column.value ~ ')'
+                if column.kind == 'member' else column.value %}
+            {{ value }} as {{ column.value }},
             case
                 when rejection_reasons is not null
-                    then nullif({{ as_text('raw_' ~ column.name) }}, {{ as_text(column.value) }})
+                    then nullif({{ as_text('raw_' ~ column.name) }}, {{ as_text(value) }})
             end as raw_{{ column.name }},
         {%- endfor %}
         rejection_reasons,

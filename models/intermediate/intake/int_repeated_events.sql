@@ -13,7 +13,11 @@ repeated_rows as (
         {%- if keeps_one_of_repeats() %}
             rank() over (
                 partition by events.event_id
-                order by events.repeat_order {{ 'desc' if var('repeated_events').keep == 'latest' }} nulls last
+                {#- Numbers in text are numbers: 10 comes after 9. -#}
+                {%- set order = 'desc' if var('repeated_events').keep == 'latest' else 'asc' %}
+                order by
+                    {{ dbt.safe_cast(as_text('events.repeat_order'), 'double') }} {{ order }} nulls last,
+                    events.repeat_order {{ order }} nulls last
             ) as place,
             count(*) over (partition by events.event_id) as event_rows
         {%- else %}

@@ -71,7 +71,7 @@ present_values as (
             '{{ column.name }}' as column_name,
             {%- if column.kind == 'id' %}
                 (select sum(events) from users) as events
-            {%- elif column.kind == 'member' %}
+            {%- elif column.kind in ('member', 'attribute') %}
                 (
                     select sum(events) from by_member
                     where dimension = '{{ column.name }}' and member <> 'unknown'
