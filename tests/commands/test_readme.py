@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import partial
 
 import duckdb
 import pytest
@@ -17,7 +16,6 @@ NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/overview.md", "
 PAGES = {name: (PROJECT / name).read_text() for name in NAMES}
 README, RUNNING = PAGES["README.md"], PAGES["models/running.md"]
 CONFIGURATION = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-
 FENCED_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -25,16 +23,16 @@ def code_blocks(language: str, page: str = README) -> list[str]:
     return [code for name, code in FENCED_BLOCK.findall(page) if name == language]
 
 
-def code_in_sentences(page: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", FENCED_BLOCK.sub("", page))
+def pieces_of_code(language: str, page: str) -> list[str]:
+    """Lines of code, and code within sentences."""
+    lines = "".join(code_blocks(language, page)).splitlines()
+    return lines + re.findall(r"`([^`]+)`", FENCED_BLOCK.sub("", page))
 
 
 def shown_commands(program: str) -> list[str]:
-    """What follows the name of a program in lines of code and in code within sentences."""
-    pieces = []
-    # The changelog tells of commands that are gone.
-    for page in (text for name, text in PAGES.items() if name != "CHANGELOG.md"):
-        pieces += "".join(code_blocks("bash", page)).splitlines() + code_in_sentences(page)
+    """What follows the name of a program in code, but for the changelog: it tells of old ones."""
+    pages = [page for name, page in PAGES.items() if name != "CHANGELOG.md"]
+    pieces = [piece for page in pages for piece in pieces_of_code("bash", page)]
     found = (re.match(rf"(?:\.venv/bin/)?{program} ([^#]+)", piece) for piece in pieces)
     return sorted({match[1].strip() for match in found if match})
 
@@ -43,47 +41,37 @@ def section(page: str, title: str) -> str:
     return page.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def test_example_query_gives_the_printed_output(built_project):
-    (query,) = code_blocks("sql")
-    (output,) = code_blocks("")
+def test_table_of_marts_is_complete_and_the_example_query_gives_the_printed_output(built_project):
+    table = section(README, "What you get").split("For example:")[0]
+    listed = {*re.findall(r"`((?!ott_)[a-z_]+)`", table)} - {"marts"}
+    (query,), (output,) = code_blocks("sql"), code_blocks("")
     with built_project.connect() as connection:
+        assert {name for (name,) in connection.sql("show tables from marts").fetchall()} == listed
         assert str(connection.sql(query)).strip() == output.strip()
 
 
-def test_python_connection_string_works(built_project, monkeypatch):
+def test_connection_strings_name_the_release(built_project, monkeypatch):
+    sections = "".join(section(page, "Connect your tools") for page in (README, RUNNING))
+    release = "release/current/ott_compliance.duckdb"
+    names = {release, f"////absolute/path/{release}", "ott_build.duckdb"}
+    assert set(re.findall(r"[\w./]*\.duckdb\b", sections)) == names
     (expression,) = set(re.findall(r"`(duckdb\.connect\([^`]*\))`", README + RUNNING))
     monkeypatch.chdir(built_project.root)
     with eval(expression, {"duckdb": duckdb}) as connection:
         assert len(connection.sql("from marts.compliance_by_region").fetchall()) == 5
 
 
-def test_every_connection_string_names_the_release(built_project, release_file):
-    sections = "".join(section(page, "Connect your tools") for page in (README, RUNNING))
-    assert set(re.findall(r"[\w./]*\.duckdb\b", sections)) == {
-        "release/current/ott_compliance.duckdb",
-        "////absolute/path/release/current/ott_compliance.duckdb",
-        # Which clients should leave alone.
-        "ott_build.duckdb",
-    }
-    assert release_file == built_project.root / "release" / "current" / "ott_compliance.duckdb"
-
-
-def test_release_commands_run(built_project):
-    for command in ("list", "verify"):
-        assert f"releases {command}" in shown_commands("ott")
-        subprocess.run(
-            [sys.executable, "scripts/ott", "releases", command],
-            cwd=built_project.root,
-            env=clean_environment(),
-            check=True,
-        )
+@pytest.mark.parametrize("command", ["releases list", "releases verify"])
+def test_release_commands_run(built_project, command):
+    assert command in shown_commands("ott")
+    program = [sys.executable, "scripts/ott", *command.split()]
+    subprocess.run(program, cwd=built_project.root, env=clean_environment(), check=True)
 
 
 def test_analysis_example_runs(own_build):
     (command,) = re.findall(r"`.venv/bin/dbt (show [^`]*)`", README)
     result = own_build.dbt(*command.split())
-    assert result.returncode == 0, result.stdout
-    assert "AFRICA" in result.stdout
+    assert (result.returncode, "AFRICA" in result.stdout) == (0, True), result.stdout
 
 
 @pytest.mark.parametrize("arguments", shown_commands("ott"))
@@ -94,22 +82,12 @@ def test_shown_command_is_taken(arguments, monkeypatch):
 
 def test_make_lists_its_targets_and_those_that_are_shown_exist():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
-    make = partial(subprocess.check_output, cwd=PROJECT, text=True)
-    listed = re.findall(r"^  make ([a-z0-9-]+)", make(["make"]), flags=re.MULTILINE)
+    shown = subprocess.check_output("make", cwd=PROJECT, text=True)
+    listed = re.findall(r"^  make ([a-z0-9-]+)", shown, flags=re.MULTILINE)
     assert sorted(listed) == sorted(phony.split())
     targets = {command.split()[0] for command in shown_commands("make")}
     assert {"build", "test", "lint"} <= targets <= {*listed}
-    make(["make", "--dry-run", *targets])
-
-
-def test_table_of_marts_is_complete(built_project):
-    table = section(README, "What you get").split("For example:")[0]
-    listed = set(re.findall(r"`([a-z_]+)`", table)) - {"marts"}
-    with built_project.connect() as connection:
-        tables = connection.sql(
-            "select table_name from information_schema.tables where table_schema = 'marts'"
-        ).fetchall()
-    assert {name for (name,) in tables} == {name for name in listed if not name.startswith("ott_")}
+    subprocess.check_call(["make", "--dry-run", *targets], cwd=PROJECT)
 
 
 def test_columns_of_own_events_are_those_of_the_seed():
@@ -118,10 +96,9 @@ def test_columns_of_own_events_are_those_of_the_seed():
     assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(header.split(","))
 
 
-@pytest.mark.parametrize("page", [README, RUNNING], ids=["README", "running"])
+@pytest.mark.parametrize("page", ["README.md", "models/running.md"])
 def test_shown_variables_exist(page):
-    lines = "".join(code_blocks("yaml", page)).splitlines()
-    lines += [code for code in code_in_sentences(page) if re.match(r"\w+: ", code)]
+    lines = [code for code in pieces_of_code("yaml", PAGES[page]) if re.match(r"\w+: ", code)]
     assert "events_source" in yaml.safe_load(lines[0])
     assert {name for line in lines for name in yaml.safe_load(line)} <= CONFIGURATION["vars"].keys()
 
@@ -139,10 +116,9 @@ def test_every_environment_variable_is_listed_with_its_default():
 
 def test_the_house_is_the_tree():
     (house,) = code_blocks("", PAGES["CONTRIBUTING.md"])
-    shown = set(re.findall(r"(\w+)/", house))
     for folder in ("macros", "models", "models/marts", "scripts", "scripts/ott"):
         inner = {path.name for path in (PROJECT / folder).iterdir() if path.is_dir()}
-        assert inner - {"__pycache__"} <= shown, folder
+        assert inner <= {"__pycache__", *re.findall(r"(\w+)/", house)}, folder
     for name in re.findall(r"[\w/]+\.py\b", house):
         assert (PROJECT / "scripts" / "ott" / name).exists(), name
 
@@ -158,8 +134,7 @@ def test_links_lead_somewhere(page):
         elif not file.startswith("https:"):
             path = (PROJECT / page).parent / file if file else PROJECT / page
             assert path.exists(), link
-            if anchor:
-                headings = re.findall(r"^#+ (.*)$", FENCED_BLOCK.sub("", path.read_text()), re.M)
-                # What GitHub calls them.
-                names = [re.sub(r"[^\w -]", "", heading).strip().lower() for heading in headings]
-                assert anchor in [name.replace(" ", "-") for name in names], link
+            # What GitHub calls the headings of a page in links.
+            prose = FENCED_BLOCK.sub("", path.read_text()).lower().replace(" ", "-")
+            headings = re.findall(r"^#+-(.*)$", prose, flags=re.MULTILINE)
+            assert anchor in ["", *(re.sub(r"[^\w-]", "", heading) for heading in headings)], link

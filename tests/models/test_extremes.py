@@ -4,20 +4,9 @@ import json
 import math
 
 import pytest
-
-from ott.events.generator import SCHEMA
+from test_degenerate_events import STATUSES, events
 
 FIRST, LAST = -(2**63), 2**63 - 1
-EVENT = {
-    "region": "EU",
-    "regulation": "GDPR",
-    "event_type": "login",
-    "user_age": 30,
-    "session_duration_minutes": 12.5,
-    "concurrent_streams": 1,
-    "data_shared": "none",
-}
-STATUSES = ("compliant", "warning", "violation", "compliant")
 # As far as they go.
 LIMITS = {
     "minimum_user_age": FIRST,
@@ -38,7 +27,7 @@ CASES = {
         "timestamp": [f"2026-01-{day:02} {day:02}:00:00" for day in range(1, 21)],
     },
     "the same large numbers everywhere": {
-        "event_id": [*range(40)],
+        "event_id": range(40),
         "user_id": [1, 2, 3],
         "user_age": [LAST],
         "concurrent_streams": [LAST],
@@ -46,7 +35,7 @@ CASES = {
         "timestamp": ["2026-01-01 00:00:00"],
     },
     "moments at the ends of a long time": {
-        "event_id": [*range(12)],
+        "event_id": range(12),
         "user_id": [1, 2],
         "timestamp": ["0001-01-01 00:00:00", "2026-01-01 12:00:00", "2200-01-01 00:00:00"],
     },
@@ -55,35 +44,23 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_value_within_the_limits_stops_a_build(new_project, case):
-    values = CASES[case]
+    values = {"status": STATUSES, **CASES[case]}
+    rows = [
+        {column: turns[number % len(turns)] for column, turns in values.items()}
+        for number in range(len(values["event_id"]))
+    ]
     project = new_project("extremes")
-    with project.events_file.open("w", encoding="utf-8") as file:
-        print(*SCHEMA.names, sep=",", file=file)
-        for number in range(len(values["event_id"])):
-            event = EVENT | {"status": STATUSES[number % len(STATUSES)]}
-            event |= {column: cycle[number % len(cycle)] for column, cycle in values.items()}
-            print(*(event[column] for column in SCHEMA.names), sep=",", file=file)
+    events(rows).assign(event_id=values["event_id"]).to_csv(project.events_file, index=False)
     result = project.build("--vars", json.dumps(LIMITS))
     assert result.returncode == 0, result.stdout
     with project.connect() as connection:
-        events = connection.execute("select count(*) from marts.fct_compliance_events").fetchone()
-        columns = connection.execute(
-            "select table_name, column_name from information_schema.columns"
-            " where table_schema = 'marts' and data_type = 'DOUBLE'"
-        ).fetchall()
-        odd = [
-            (table, column)
-            for table, column in columns
-            if connection.execute(
-                f"select count(*) from marts.{table} where not isfinite({column})"
-            ).fetchone()
-            != (0,)
-        ]
-        streams = connection.execute(
-            "select max(average_concurrent_streams) from marts.dim_users"
-        ).fetchone()[0]
-    assert events == (len(values["event_id"]),)
-    assert odd == []
+        connection.execute("use marts")
+        for (mart,) in connection.sql("show tables").fetchall():
+            for row in connection.table(mart).fetchall():
+                numbers = [value for value in row if isinstance(value, float)]
+                assert all(map(math.isfinite, numbers)), (mart, row)
+        assert len(connection.table("fct_compliance_events")) == len(rows)
+        [(streams,)] = connection.table("dim_users").max("average_concurrent_streams").fetchall()
     assert streams <= float(max(values.get("concurrent_streams", [1])))
 
 
