@@ -41,7 +41,7 @@
         'code': 'missing', 'condition': 'missing', 'sentence': 'The ' ~ column.noun ~ ' is empty',
         'hint': 'Name the column that has it in the var events_columns'
             ~ (', or take ' ~ column.name ~ ' out of the var required_columns if it may be missing'
-                if column.name in var('required_columns') and column.name not in needed_columns()
+                if column.name not in needed_columns()
                 else ', or say `absent` for an id made of the other columns' if column.name == 'event_id'
                 else ''),
     } -%}
