@@ -18,7 +18,7 @@ from ott.events.generator import REALISTIC_EFFECTS
 from ott.lab import calibrate
 
 # What the registry says; nothing in them is computed.
-LISTS = {"dimensions", "rejection_reasons"}
+LISTS = {"dimensions", "rejection_reasons", "event_attributes"}
 # Columns that are looked up for a row.
 LOOKED_UP = {"color", "description", "display_order", "section", "unit"}
 # Not HUGEINT, which clients read as a float.

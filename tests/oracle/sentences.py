@@ -7,8 +7,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
 
-from ott.registry import registry
+from oracle.intake import read_value
+from ott.registry import KNOWN_MEMBERS, registry
 
+SINGULAR = {entry["dimension"]: entry["singular"] for entry in registry("dimensions")}
 COLUMNS = ["order", "topic", "finding", "verdict", "effect", "p_adjusted"]
 
 
@@ -39,7 +41,7 @@ def rarer_kind(rate: float) -> str:
 
 def key_findings(oracle) -> pd.DataFrame:
     """Return all findings in their order."""
-    rows = [*of_dimensions(oracle), of_trend(oracle), of_users(oracle), of_input(oracle)]
+    rows = [*of_dimensions(oracle), of_trend(oracle), of_users(oracle), *of_input(oracle)]
     found = pd.DataFrame(rows, columns=COLUMNS).astype({"effect": float, "p_adjusted": float})
     found["size"] = -found["effect"].abs()
     found = found.sort_values(["order", "size", "finding"], na_position="last")
@@ -169,17 +171,35 @@ def of_users(oracle) -> tuple:
     )
 
 
-def of_input(oracle) -> tuple:
-    """Return the finding about the raw rows."""
-    quarantined = len(oracle.intake.rejected)
-    share = quarantined / oracle.raw_rows
-    return (
+def of_input(oracle):
+    """Yield the finding about the raw rows, and one of each member that loses many of them."""
+    rejected = oracle.intake.rejected
+    share = len(rejected) / oracle.raw_rows
+    yield (
         120,
         "input_quality",
-        f"{percent(share)} of the raw rows are quarantined ({quarantined} of "
+        f"{percent(share)} of the raw rows are quarantined ({len(rejected)} of "
         f"{oracle.raw_rows}), and {oracle.intake.copies} exact copies were dropped; every figure "
         f"speaks for the other {len(oracle.events)}.",
         None,
         share,
         math.nan,
     )
+    for column in KNOWN_MEMBERS:
+        lost = rejected[column].map(lambda text: read_value(column, text, oracle.vars)[0])
+        counts = pd.DataFrame(
+            {"lost": lost.value_counts(), "kept": oracle.events[column].value_counts()}
+        ).fillna(0)
+        for member, (lost_rows, kept) in counts.astype(int).iterrows():
+            share = lost_rows / (lost_rows + kept)
+            if share > oracle.vars["maximum_quarantined_share_of_member"]:
+                yield (
+                    121,
+                    "input_quality",
+                    f"Of the raw rows of {SINGULAR.get(column, column)} {member}, {percent(share)} "
+                    f"are quarantined ({lost_rows} of {lost_rows + kept}); its figures speak for "
+                    "the others only.",
+                    None,
+                    share,
+                    math.nan,
+                )

@@ -189,6 +189,7 @@ class Oracle:
             first_event_at=("occurred_at", "min"),
             last_event_at=("occurred_at", "max"),
         )
+        users = users.astype({"events": int, "average_concurrent_streams": float})
         n, k = users["events"], users["violation_events"]
         overall = k.sum() / n.sum()
         bounds = [-1, self.vars["medium_risk_above"], self.vars["high_risk_above"], 1]
@@ -326,7 +327,11 @@ class Oracle:
         partial_days = map(str, self.days.index[self.days["is_partial"]])
         is_judged = rows["verdict"].notna() & ~rows["member"].isin([*partial_days])
         rows["verdict"] = rows["verdict"].where(is_judged, "too_few")
-        rows["verdict"] = rows["verdict"].mask(is_unknown(rows["member"]), None)
+        unknown = is_unknown(rows["member"])
+        rows["verdict"] = rows["verdict"].mask(unknown, None)
+        low, high = self.wilson(rows["violation_events"], rows["events"])
+        rows["violation_rate_low"] = rows["violation_rate_low"].mask(unknown, low)
+        rows["violation_rate_high"] = rows["violation_rate_high"].mask(unknown, high)
         return pd.concat([rows, self.by_risk_tier], ignore_index=True)
 
     @cached_property

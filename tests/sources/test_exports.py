@@ -217,7 +217,7 @@ def test_an_export_is_read_or_told(judge, tmp_path, monkeypatch, case):
     files, content, settings, expected = CASES[case]
     files = files if isinstance(files, dict) else {files: content}
     write(tmp_path, files)
-    source = settings.get("events_source", [*files][0] if len(files) == 1 else "**/*")
+    source = settings.get("events_source", next(iter(files)) if len(files) == 1 else "**/*")
     if isinstance(source, dict):
         source = {"sql": source["sql"].replace("x.", f"{tmp_path}/x.")}
     elif isinstance(source, list):
