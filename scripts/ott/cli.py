@@ -214,7 +214,7 @@ def check_source_(paths: tuple[str, ...], vars: str) -> None:
 
     It reads the first rows of the files, or of what the var events_source names: what each column
     is read from and how much of it can be read, which settings are missing, and which rows would be
-    quarantined and why. Nothing is written. Values are shown with `9` for digits and `a` for letters.
+    quarantined and why. Nothing is written. Values are shown as `9` for digits, `a` for letters.
     """
     from ott.check_source import check_source
 

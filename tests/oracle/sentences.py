@@ -186,7 +186,8 @@ def of_input(oracle):
         math.nan,
     )
     for column in KNOWN_MEMBERS:
-        lost = rejected[column].map(lambda text: read_value(column, text, oracle.vars)[0])
+        texts = rejected[column]
+        lost = pd.Series([read_value(column, text, oracle.vars)[0] for text in texts], dtype=object)
         counts = pd.DataFrame(
             {"lost": lost.value_counts(), "kept": oracle.events[column].value_counts()}
         ).fillna(0)

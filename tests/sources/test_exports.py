@@ -12,7 +12,6 @@ import os
 import duckdb
 import pytest
 
-import ott
 from ott import OttError
 from ott.check_source import Judge
 

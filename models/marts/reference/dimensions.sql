@@ -1,7 +1,7 @@
 with registered as (
     {{ rows_of(dimensions(), [
         'dimension', 'label', 'singular', 'plural', 'member_columns', 'members', 'is_tested',
-        'is_absent', 'display_order',
+        'is_further', 'is_absent', 'display_order',
     ]) }}
 ),
 
@@ -14,6 +14,7 @@ dimensions as (
         member_columns,
         members,
         is_tested,
+        is_further,
         is_absent,
         cast(display_order as integer) as display_order
     from registered

@@ -16,7 +16,7 @@ class Chart:
     """A chart with the table behind it, which stands alone without `draw`; both read one table.
 
     `columns` are names with blanks between them, and `{}` in the title is the label of the
-    `dimension`. `control` names the means of the page to filter the chart. `drawn` picks the rows
+    `dimension`; `only` rows of one are taken from a table of several. `control` names the means of the page to filter the chart. `drawn` picks the rows
     that are drawn, each with its `tip` and `remark`, which name columns in braces; `empty` stands
     in the place of a chart without rows.
     """
@@ -27,6 +27,7 @@ class Chart:
     columns: str
     note: str
     dimension: str = ""
+    only: str = ""
     draw: drawing.Draw | None = None
     tip: str = ""
     remark: str = ""
@@ -355,3 +356,22 @@ SECTIONS = (
     Section("quality", "Input quality", (QUARANTINE,)),
 )
 CHARTS = tuple(chart for section in SECTIONS for chart in section.charts)
+
+
+def further(dimensions: list[str]) -> tuple[Section, ...]:
+    """Return the section of the dimensions that the platform adds, none without any."""
+    charts = tuple(
+        Chart(
+            key=f"further-{dimension}",
+            title="Violation rate by {}",
+            table="compliance_by_member",
+            columns=f"member {RATE}",
+            note=f"{RATE_NOTE} Rare values count together as other.",
+            dimension=dimension,
+            only=dimension,
+            draw=partial(drawing.rates, member="member"),
+            tip=f"{{member}}: {RATE_TIP}",
+        )
+        for dimension in dimensions
+    )
+    return (Section("further", "Further dimensions", charts),) if charts else ()

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ott.catalog import Release, Row
 from ott.exports.report import words
-from ott.exports.report.contents import CHARTS, SECTIONS, Chart
+from ott.exports.report.contents import CHARTS, SECTIONS, Chart, further
 from ott.exports.report.drawing import CONFIG
 from ott.exports.report.tables import Tables
 from ott.exports.report.words import COLUMNS, count
@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 
 # Columns that the report reads besides those of its charts.
 OTHER_COLUMNS = {
-    "dimensions": "dimension label",
+    "compliance_by_member": "dimension member",
+    "dimensions": "dimension label singular is_further is_absent",
     "compliance_by_status": "status color",
     "compliance_summary": "section metric value_number value_text unit description",
     "key_findings": "topic verdict finding",
@@ -40,6 +41,8 @@ LEFT_OUT = {
 }
 # What stands in place of a chart of single users where the report is to name none.
 HIDDEN = "Single users are left out of this report."
+# What stands in place of a chart of what the platform does not have.
+ABSENT = "Events of this platform have no {}: the variable events_columns says it is absent."
 # The key findings: first what the data supports, then what it does not.
 FINDINGS = {
     "What differs": {"differs"},
@@ -92,6 +95,8 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     `spec` is its Vega-Lite specification, or None where nothing is drawn.
     """
     rows = tables.rows(chart.table)
+    if chart.only:
+        rows = [row for row in rows if row["dimension"] == chart.only]
     title = chart.title.format(tables.labels.get(chart.dimension, "").lower())
     note = chart.note
     if rows and chart.table in LEFT_OUT and (size := tables.release.size(chart.table)) > len(rows):
@@ -109,7 +114,11 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
         "note": note,
         "spec": chart.draw(drawn, tables) if drawn and has_events else None,
         "description": description(chart, f"{title}. {chart.note}", drawn),
-        "empty": HIDDEN if chart.table in tables.hidden else chart.empty,
+        "empty": HIDDEN
+        if chart.table in tables.hidden
+        else ABSENT.format(tables.absent[chart.dimension])
+        if chart.dimension in tables.absent
+        else chart.empty,
     }
 
 
@@ -122,7 +131,8 @@ def page(release: Release, with_users: bool) -> str:
         # It is written into CSS.
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", words.text(status["color"])):
             raise ReleaseError(f"{status['color']} is no colour of the form #RRGGBB.")
-    figures = {chart: figure(chart, tables) for chart in CHARTS}
+    sections = [*SECTIONS, *further(tables.further)]
+    figures = {chart: figure(chart, tables) for section in sections for chart in section.charts}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
     topics = groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
     made = [f"{label} {text}" for key, label in MADE.items() if (text := release.manifest.get(key))]
@@ -137,7 +147,7 @@ def page(release: Release, with_users: bool) -> str:
         findings=FINDINGS,
         topics=[list(rows) for _, rows in topics],
         headlines=HEADLINES,
-        sections=[(section, [figures[chart] for chart in section.charts]) for section in SECTIONS],
+        sections=[(section, [figures[chart] for chart in section.charts]) for section in sections],
         tables=tables,
         made=", ".join(made) + "." if made else "",
         config=CONFIG,

@@ -31,7 +31,10 @@ class Tables:
         self.hidden = frozenset() if with_users else OPTIONAL_TABLES
         self.rows = cache(self._rows)
         self.summary = {row["metric"]: row for row in self.rows("compliance_summary")}
-        self.labels = {row["dimension"]: row["label"] for row in self.rows("dimensions")}
+        dimensions = self.rows("dimensions")
+        self.labels = {row["dimension"]: row["label"] for row in dimensions}
+        self.further = [row["dimension"] for row in dimensions if row["is_further"]]
+        self.absent = {row["dimension"]: row["singular"] for row in dimensions if row["is_absent"]}
         self.statuses = [row["status"] for row in self.rows("compliance_by_status")]
         # A fraction; None without events.
         self.violation_rate = self.summary["violation_rate"]["value_number"]

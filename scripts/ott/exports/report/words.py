@@ -59,6 +59,7 @@ metric = named(
 # is missing here has the label of the dimension.
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "status": ("Status", text),
+    "member": ("Member", text),
     "data_shared": ("Data shared", text),
     "concurrent_streams": ("Streams at once", text),
     "event_hour": ("Hour (UTC)", hour),
