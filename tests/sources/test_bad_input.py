@@ -40,6 +40,7 @@ def project(new_project):
         (GOOD.replace("event_id", "EVENT_ID"), "lacks the column(s) event_id. It has: "),
         (GOOD.replace(",region", ", region"), "lacks the column(s) region. It has: "),
         (f"\n{GOOD}", "begins with an empty line"),
+        (f"{GOOD}{ROW.removesuffix(',none')}\n", "cannot be read: line 3 has 10 values, and"),
     ],
 )
 def test_an_unusable_seed_is_told_with_its_file_and_no_value(tmp_path, content, message):

@@ -70,7 +70,7 @@ def test_names_of_columns_are_compared_in_ascii(tmp_path, read):
         (["9007199254740993::bigint", "5::float"], ["5.0", "9007199254740993"]),
         (["9007199254740993::bigint", "16777217::float"], ["1.677721600e+07", "9007199254740993"]),
         (["9007199254740993::bigint", "5.5::double"], ["5.5", "9007199254740993"]),
-        (["1::decimal(38, 0)", "7.50::decimal(10, 2)", "100::decimal(10, 2)"], ["1", "100", "7.5"]),
+        (["10::decimal(38, 0)", "7.50::decimal(9, 2)", "100::decimal(9, 2)"], ["10", "100", "7.5"]),
         (["1::bigint", "true"], ["1", "true"]),
         (["timestamp '2026-01-01'", "date '2026-01-02'"], ["2026-01-01 00:00:00", "2026-01-02"]),
         (["timestamp '2026-01-01 10:00:00'", "time '11:00:00'"],
@@ -126,7 +126,7 @@ def test_csv_as_programs_write_it(tmp_path, read, content, rows, ending, pack):
     assert read(f"x.{ending}") == (len(rows), rows)
 
 
-EVENT = '{"a": 1, "b": {"c": [{"d": "}{"}, {}]}}'
+EVENT = '{"a": 1, "b": {"c": [{"d": "}{"}, {}, null]}}'
 
 
 @pytest.mark.parametrize(
