@@ -165,6 +165,22 @@ CASES = {
     "yes and no, untold": ("x.parquet", replaced(data_shared="event_id > 6"), {}, rejects(data_shared_unknown=12)),
     "events of Google": ("x.parquet", "select event_id, epoch_us(timestamp) as event_timestamp, event_type as event_name, user_id::varchar as user_pseudo_id, null::varchar as user_id, [{key: 'status', value: {string_value: status, int_value: 1}}] as event_params from e",
         {"events_preset": "ga4", **columns(status=sql("list_filter(event_params, lambda p: p.key = 'status')[1].value.string_value"))}, ALL),
+    # Vendors, each in the schema that it documents
+    **{vendor: ("x.json", "select 'api-' || event_id as messageId, strftime(timestamp, '%Y-%m-%dT%H:%M:%S.%gZ') as timestamp, if(event_id > 6, 'u' || user_id, null) as userId, uuid() as anonymousId, 'track' as type, event_type as event, {outcome: status} as properties from e",
+        {"events_preset": vendor, **columns(status="properties.outcome")}, ALL) for vendor in ("segment", "rudderstack")},
+    "snowplow": ("x.tsv", lambda text: "\n".join("\t".join(row) for row in [["event_id", "derived_tstamp", "event_name", "user_id", "domain_userid", "se_label"]] + [[f"e-{row['event_id']}", row["timestamp"] + ".250", row["event_type"], "", f"d-{row['user_id']}", row["status"]] for row in csv.DictReader(io.StringIO(text))]) + "\n",
+        {"events_preset": "snowplow", **columns(status="se_label")}, ALL),
+    "mixpanel": ("x.jsonl", "select event_type as event, {time: epoch(timestamp)::bigint, distinct_id: 'u' || user_id, '$insert_id': uuid(), outcome: status} as properties from e",
+        {"events_preset": "mixpanel", **columns(status="properties.outcome")}, ALL),
+    "amplitude": ("x.json", "select uuid() as uuid, strftime(timestamp, '%Y-%m-%d %H:%M:%S.%f') as event_time, if(event_id > 6, 'u', null) as user_id, 100 + user_id as amplitude_id, event_type, {outcome: status} as event_properties from e",
+        {"events_preset": "amplitude", **columns(status="event_properties.outcome")}, ALL),
+    "mux": ("x.csv", "select uuid() as view_id, strftime(timestamp, '%Y-%m-%d %H:%M:%S.000000000') as view_start, 'u' || user_id as viewer_user_id, 60000 * event_id as watch_time, status as custom_1 from e",
+        {"events_preset": "mux", **columns(status="custom_1")}, ALL),
+    "debezium": ("x.json", "select {op: if(event_id < 7, 'c', 'u'), ts_ms: event_id, after: e} as payload from e union all select {op: 'd', ts_ms: 99, after: e} from e",
+        {"events_source": sql("select unnest(payload.after), payload.ts_ms from read_json('x.json') where payload.op <> 'd'"), "repeated_events": {"keep": "latest", "by": "ts_ms"}}, ALL),
+    "airbyte": ("x.json", "select uuid() as _airbyte_raw_id, to_json(e)::varchar as _airbyte_data from e",
+        columns(**{c: sql(f"_airbyte_data->>'$.{c}'") for c in ("event_id", "timestamp", "status", *OPTIONAL)}), ALL),
+    "no such preset": ("x.json", "from e", {"events_preset": "acme"}, "The var events_preset is acme. It can be none, segment"),
     "an empty Parquet file": ({"1.parquet": "from e", "2.parquet": b""}, None, {}, "2.parquet cannot be read: it is no whole Parquet file"),
     "Parquet without rows": ({"1.parquet": "from e", "2.parquet": "from e limit 0"}, None, {}, ALL),
     "capitals": ("x.parquet", "select " + ", ".join(f'{c} as {c.upper()}' for c in ("event_id", "timestamp", "status", *OPTIONAL)) + " from e", {}, ALL),
@@ -233,3 +249,74 @@ def test_an_export_is_read_or_told(judge, tmp_path, monkeypatch, case):
     found = judge(settings)
     assert found["rows"] == expected.get("rows", 12)
     assert found["reasons"] == expected.get("reasons", {})
+
+
+def test_a_sample_is_judged_like_the_rows_of_a_build(judge, new_project):
+    project = new_project("sampled")
+    project.generate_events("--scenario", "dirty", "--defect-rate", "0.2")
+    events = project.events_file.rename(project.root / "dirty.csv")
+    settings = {"events_source": str(events), "maximum_quarantined_share": 1}
+    result = project.build(
+        *("--select", "+quarantine_by_rejection_reason", "resource_type:seed"),
+        *("--exclude", "raw_compliance_events", "--vars", json.dumps(settings)),
+    )
+    assert result.returncode == 0, result.stdout
+    with project.connect() as connection:
+        rejected = connection.sql(
+            "select rejection_reason, quarantined_rows from marts.quarantine_by_rejection_reason"
+            " where quarantined_rows > 0 and rejection_reason <> 'event_id_conflicting'"
+        ).fetchall()
+    assert judge(settings)["reasons"] == dict(rejected)
+    assert len(rejected) > 20
+
+
+ABSENT = dict.fromkeys(OPTIONAL, "absent")
+WORLDS = {
+    "nothing but what must be": columns(**ABSENT),
+    "text ids, further dimensions and holes": {
+        **TEXT_IDS,
+        "events_dimensions": {"device": sql("if(event_id % 3 > 0, 'tv', null)"), "many": sql("'m' || user_age")},
+        "maximum_members_of_further_dimensions": 3,
+        "events_time_zone": "Europe/Berlin",
+        **columns(**{
+            column: sql(f"if({number + 2} * event_id % 7 = 0, null, {column})")
+            for number, column in enumerate(OPTIONAL)
+        }),
+    },
+}  # fmt: skip
+
+
+def test_what_the_platform_lacks_and_adds_is_published(new_project):
+    """One build after the other, so that the second meets tables of other ids and columns."""
+    project = new_project("worlds")
+    write(project.root, {"x.parquet": "from e"})
+    for settings in WORLDS.values():
+        settings = {**LIVE, "events_source": "x.parquet", **settings}
+        result = project.build("--vars", json.dumps(settings))
+        assert result.returncode == 0, result.stdout
+        assert "Published" in result.stdout
+    with project.connect() as connection:
+        connection.execute("use marts")
+
+        def rows(query: str) -> list:
+            return connection.sql(query).fetchall()
+
+        assert rows("select typeof(event_id), event_id from fct_compliance_events limit 0") == []
+        assert rows("select distinct typeof(event_id), typeof(user_id) from fct_compliance_events") == [("VARCHAR", "VARCHAR")]  # fmt: skip
+        members = "select member, events from compliance_by_member where dimension = '{}' order by display_order"
+        assert rows(members.format("device")) == [("tv", 8), ("unknown", 4)]
+        assert [member for member, _ in rows(members.format("many"))][3:] == ["other"]
+        assert sum(events for _, events in rows(members.format("many"))) == 12
+        assert rows("select count(*) from event_attributes") == [(24,)]
+        unknown = rows(
+            "select distinct dimension from compliance_by_member where member = 'unknown'"
+        )
+        assert {name for (name,) in unknown} > {
+            "region",
+            "risk_tier",
+            "concurrent_streams",
+            "device",
+        }
+        assert rows("select count(*) from compliance_by_member where member = 'unknown' and verdict is not null") == [(0,)]  # fmt: skip
+        missing = "select value_number from compliance_summary where metric = 'missing_{}_share'"
+        assert rows(missing.format("device")) == [(4 / 12,)]
