@@ -176,7 +176,7 @@ DAYS = {
         "one day far out": [(300, 150 if i == 12 else 15 + i % 2) for i in range(40)],
         "two days far out": [(300, 90 if i in (9, 27) else 15 + i % 4) for i in range(30)],
         "a third of the last whole day": last_whole(STEADY, 200, 66),
-        "a third of a large last day": last_whole(STEADY, 2000, 666),
+        "a tenth of a large last day": last_whole(STEADY, 2000, 220),
         "rising by less than matters": rise_of(0.49),
         "days of unlike size": [
             (size, size * (4 + i % 3) // 100) for i, size in enumerate([9000, 500, 90] * 10)
@@ -208,7 +208,7 @@ SET_ASIDE = {
     "one day far out": "2026-01-13",
     "two days far out": "2026-01-10,2026-01-28",
     "a third of the last whole day": "2026-01-19",
-    "a third of a large last day": "2026-01-19",
+    "a tenth of a large last day": "2026-01-19",
 }
 
 
