@@ -26,10 +26,11 @@ shrinkage as (
 )
 {%- endmacro %}
 
-{#- Posterior mean of a rate under the beta-binomial model with the moments in `shrinkage`. -#}
+{#- Posterior mean of a rate under the beta-binomial model with the moments in `shrinkage`: never
+    below zero, nor above one. -#}
 {% macro shrunk_rate(rate, events) -%}
-    shrinkage.overall_rate
-    + ({{ rate }} - shrinkage.overall_rate)
-    * {{ events }} * shrinkage.user_correlation
-    / (1 + ({{ events }} - 1) * shrinkage.user_correlation)
+    (
+        shrinkage.overall_rate * (1 - shrinkage.user_correlation)
+        + {{ rate }} * {{ events }} * shrinkage.user_correlation
+    ) / (1 + ({{ events }} - 1) * shrinkage.user_correlation)
 {%- endmacro %}

@@ -16,7 +16,7 @@ counts as (
             cast({{ metric }} as double) as metric_value,
             count(*) as events,
             {%- for other in sent_metrics() %}
-            count({{ other }}) as with_{{ other }},
+                count({{ other }}) as with_{{ other }},
             {%- endfor %}
             event_date
         from ({{ events_of_days() }}) as events
@@ -33,7 +33,7 @@ fingerprinted as (
         counts.metric_value,
         counts.events,
         {%- for other in sent_metrics() %}
-        counts.with_{{ other }},
+            counts.with_{{ other }},
         {%- endfor %}
         {{ built_fingerprint('days.fingerprint', 'days.rules') }} as fingerprint,
         counts.event_date

@@ -1,3 +1,5 @@
+{% set maximum = var('maximum_members_of_further_dimensions') %}
+
 -- The values of further dimensions, and the members that they count under: the commonest their own.
 with daily_counts as (
     select * from {{ ref('int_daily_member_counts') }}
@@ -7,7 +9,7 @@ with daily_counts as (
 counts as (
     select
         dimension,
-        member as value,
+        member as raw_value,
         sum(events) as events
     from daily_counts
     group by dimension, member
@@ -18,7 +20,9 @@ ranked as (
         *,
         row_number() over (
             partition by dimension
-            order by case when value in ('unknown', 'other') then 0 else events end desc, value asc
+            order by
+                case when raw_value in ('unknown', 'other') then 0 else events end desc,
+                raw_value asc
         ) as place
     from counts
 ),
@@ -26,15 +30,10 @@ ranked as (
 members as (
     select
         dimension,
-        value,
-        case
-            when place <= {{ var('maximum_members_of_further_dimensions') }} or value = 'unknown' then value
-            else 'other'
-        end as member,
-        case
-            when place <= {{ var('maximum_members_of_further_dimensions') }} then place
-            else {{ var('maximum_members_of_further_dimensions') }} + 1
-        end as display_order
+        raw_value,
+        case when place <= {{ maximum }} or raw_value = 'unknown' then raw_value else 'other' end
+            as member,
+        case when place <= {{ maximum }} then place else {{ maximum }} + 1 end as display_order
     from ranked
 )
 

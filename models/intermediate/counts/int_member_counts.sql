@@ -22,7 +22,7 @@ counts as (
     left join further_members
         on
             daily_counts.dimension = further_members.dimension
-            and daily_counts.member = further_members.value
+            and daily_counts.member = further_members.raw_value
     group by daily_counts.dimension, coalesce(further_members.member, daily_counts.member)
 ),
 

@@ -1,3 +1,5 @@
+{% set present = dimensions() | rejectattr('is_absent') | map(attribute='dimension') %}
+
 with hours as (
     select cast(generated_number - 1 as integer) as event_hour
     from ({{ dbt.generate_series(24) }}) as series
@@ -67,7 +69,7 @@ typed as (
         member,
         cast(display_order as integer) as display_order
     from members
-    where dimension in ({{ text_list(dimensions() | rejectattr('is_absent') | map(attribute='dimension')) }})
+    where dimension in ({{ text_list(present) }})
 )
 
 select * from typed

@@ -7,7 +7,7 @@ counts as (
         metric,
         metric_value,
         {%- for other in sent_metrics() %}
-        cast(sum(with_{{ other }}) as bigint) as with_{{ other }},
+            cast(sum(with_{{ other }}) as bigint) as with_{{ other }},
         {%- endfor %}
         cast(sum(events) as bigint) as events
     from daily_counts
@@ -20,7 +20,7 @@ ranked as (
         metric_value,
         events,
         {%- for other in sent_metrics() %}
-        with_{{ other }},
+            with_{{ other }},
         {%- endfor %}
         sum(events) over (
             partition by metric order by metric_value
@@ -35,7 +35,7 @@ select
     metric_value,
     events,
     {%- for other in sent_metrics() %}
-    with_{{ other }},
+        with_{{ other }},
     {%- endfor %}
     cast(events_up_to_value as bigint) as events_up_to_value,
     cast(events_of_metric as bigint) as events_of_metric

@@ -42,7 +42,7 @@ user_places as (
         left join {{ ref('int_further_members') }} as further_members
             on
                 further_members.dimension = '{{ dimension.dimension }}'
-                and accepted_events.{{ columns }} = further_members.value
+                and accepted_events.{{ columns }} = further_members.raw_value
     ),
     {%- endif %}
 
@@ -50,15 +50,15 @@ user_places as (
         select
             user_id,
             {{ columns }},
+            {%- if has_lone_events %}
+                cast(null as {{ column_named('event_id').type }}) as lone_event_id,
+            {%- endif %}
             {%- if counted %}
                 cast(sum(events) as double) as events,
                 cast(sum(violation_events) as double) as violation_events
             {%- else %}
                 cast(count(*) as double) as events,
                 cast(count(*) filter (where is_violation) as double) as violation_events
-            {%- endif %}
-            {%- if has_lone_events %},
-                cast(null as {{ column_named('event_id').type }}) as lone_event_id
             {%- endif %}
         from {{ counted or events }}
         where user_id is not null
@@ -71,9 +71,9 @@ user_places as (
             select
                 user_id,
                 {{ columns }},
+                event_id as lone_event_id,
                 cast(1 as double) as events,
-                cast(case when is_violation then 1 else 0 end as double) as violation_events,
-                event_id as lone_event_id
+                cast(case when is_violation then 1 else 0 end as double) as violation_events
             from {{ events }}
             where user_id is null
         {%- endif %}

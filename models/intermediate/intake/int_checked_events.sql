@@ -96,8 +96,8 @@ checked as (
     from reasons
 ),
 
--- Members stand as their seed writes them. Of rejected rows, raw text is kept where that of the value
--- differs.
+-- Members stand as their seed writes them. Of rejected rows, raw text is kept where that of the
+-- value differs.
 stored as (
     select
         {%- for column in event_columns() %}

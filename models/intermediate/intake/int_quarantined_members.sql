@@ -1,55 +1,53 @@
--- Rows that were rejected for another reason than their member.
+{% set members = event_columns() | selectattr('kind', 'equalto', 'member') %}
+{% set columns = members | rejectattr('is_absent') | map(attribute='name') | list %}
+
+-- Rows that were rejected for another reason than their member, and those of it that were accepted.
 with rejected as (
     select * from {{ ref('int_checked_events') }}
     where rejection_reasons is not null
 ),
 
-accepted as (
-    select * from {{ ref('int_accepted_events') }}
-),
-
-quarantined as (
-    {%- for column in event_columns() if column.kind == 'member' and not column.is_absent %}
+counts as (
+    {%- for column in columns %}
         select
-            '{{ column.name }}' as dimension,
-            known.{{ column.name }} as member,
-            count(*) as quarantined_rows
+            '{{ column }}' as dimension,
+            {{ column }} as member,
+            count(*) as quarantined_rows,
+            0 as accepted_rows
         from rejected
-        inner join {{ ref(column.seed) }} as known on rejected.{{ column.name }} = known.{{ column.name }}
-        group by known.{{ column.name }}
+        where {{ column }} in (select {{ column }} from {{ ref(column_named(column).seed) }})
+        group by {{ column }}
+
+        union all
+
+        select
+            '{{ column }}' as dimension,
+            {{ column }} as member,
+            0 as quarantined_rows,
+            count(*) as accepted_rows
+        from {{ ref('int_accepted_events') }}
+        where {{ column }} is not null
+        group by {{ column }}
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
-counted as (
-    {%- for column in event_columns() if column.kind == 'member' and not column.is_absent %}
-        select
-            '{{ column.name }}' as dimension,
-            {{ column.name }} as member,
-            count(*) as accepted_rows
-        from accepted
-        where {{ column.name }} in (
-            select member from quarantined
-            where dimension = '{{ column.name }}'
-        )
-        group by {{ column.name }}
-        {{ 'union all' if not loop.last }}
-    {%- endfor %}
+totals as (
+    select
+        dimension,
+        member,
+        cast(sum(quarantined_rows) as bigint) as quarantined_rows,
+        cast(sum(accepted_rows) as bigint) as accepted_rows
+    from counts
+    group by dimension, member
 ),
 
 shares as (
     select
-        quarantined.dimension,
-        quarantined.member,
-        quarantined.quarantined_rows,
-        coalesce(counted.accepted_rows, 0) as accepted_rows,
-        {{ ratio(
-            'quarantined.quarantined_rows',
-            'quarantined.quarantined_rows + coalesce(counted.accepted_rows, 0)'
-        ) }} as quarantined_share
-    from quarantined
-    left join counted
-        on quarantined.dimension = counted.dimension and quarantined.member = counted.member
+        *,
+        {{ ratio('quarantined_rows', 'quarantined_rows + accepted_rows') }} as quarantined_share
+    from totals
+    where quarantined_rows > 0
 )
 
 select * from shares

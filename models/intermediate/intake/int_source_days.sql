@@ -7,7 +7,8 @@ with events as (
 repeated_rows as (
     select
         source_date,
-        {{ checksum(staged_event_columns() + ['copies', 'versions', 'superseded']) }} as repeated_checksum
+        {{ checksum(staged_event_columns() + ['copies', 'versions', 'superseded']) }}
+            as repeated_checksum
     from {{ ref('int_repeated_events') }}
     group by source_date
 ),

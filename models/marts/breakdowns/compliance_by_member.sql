@@ -78,6 +78,14 @@ counts as (
     {%- endif %}
 ),
 
+last_members as (
+    select
+        dimension,
+        max(display_order) as display_order
+    from known_members
+    group by dimension
+),
+
 -- What is missing comes last, where there is such.
 members as (
     select
@@ -95,14 +103,7 @@ members as (
             partition by counts.dimension order by counts.member
         ) as integer) as display_order
     from counts
-    left join (
-        select
-            dimension,
-            max(display_order) as display_order
-        from known_members
-        group by dimension
-    ) as last_members
-        on counts.dimension = last_members.dimension
+    left join last_members on counts.dimension = last_members.dimension
     where {{ is_unknown_member('counts.member') }}
 ),
 

@@ -10,14 +10,14 @@ attributes as (
         select
             event_id,
             '{{ dimension.dimension }}' as dimension,
-            coalesce({{ dimension.dimension }}, 'unknown') as value
+            coalesce({{ dimension.dimension }}, 'unknown') as raw_value
         from {{ ref('int_accepted_events') }}
         {{ 'union all' if not loop.last }}
     {%- else %}
         select
             event_id,
             cast(null as {{ dbt.type_string() }}) as dimension,
-            cast(null as {{ dbt.type_string() }}) as value
+            cast(null as {{ dbt.type_string() }}) as raw_value
         from {{ ref('int_accepted_events') }}
         where false
     {%- endfor %}
@@ -28,12 +28,12 @@ members as (
         attributes.event_id,
         attributes.dimension,
         further_members.member,
-        attributes.value
+        attributes.raw_value
     from attributes
     inner join further_members
         on
             attributes.dimension = further_members.dimension
-            and attributes.value = further_members.value
+            and attributes.raw_value = further_members.raw_value
 )
 
 select * from members

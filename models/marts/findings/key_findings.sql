@@ -201,14 +201,17 @@ input_finding as (
         || ' exact copies were dropped; '
         || case
             when superseded_rows > 0
-                then {{ whole_number('superseded_rows') }} || ' rows gave way to another of their event; '
+                then
+                    {{ whole_number('superseded_rows') }}
+                    || ' rows gave way to another of their event; '
             else ''
         end
         || case
             when ambiguous_local_times > 0
                 then
                     {{ whole_number('ambiguous_local_times') }}
-                    || ' lie in an hour that came twice as clocks of {{ var("events_time_zone") }} went back; '
+                    || ' lie in an hour that came twice as clocks of '
+                    || '{{ var("events_time_zone") }} went back; '
             else ''
         end
         || 'every figure speaks for the other '
@@ -227,7 +230,9 @@ member_input_findings as (
         || quarantined_members.member || ', '
         || {{ percent('quarantined_members.quarantined_share') }} || ' are quarantined ('
         || {{ whole_number('quarantined_members.quarantined_rows') }} || ' of '
-        || {{ whole_number('quarantined_members.quarantined_rows + quarantined_members.accepted_rows') }}
+        || {{ whole_number(
+            'quarantined_members.quarantined_rows + quarantined_members.accepted_rows'
+        ) }}
         || '); its figures speak for the others only.' as finding,
         cast(null as {{ dbt.type_string() }}) as verdict,
         quarantined_members.quarantined_share as effect,

@@ -14,14 +14,15 @@ with value_counts as (
 -- Ties have their average rank.
 ranked_values as (
     select
-        *,
         {%- for counted in kinds_of_events %}
             sum({{ counted }}) over (
                 partition by metric order by metric_value
                 rows between unbounded preceding and current row
-            ) - cast({{ counted }} - 1 as double) / 2 as rank_among_{{ counted }}
-            {{- ',' if not loop.last }}
+            ) - cast({{ counted }} - 1 as double) / 2 as rank_among_{{ counted }},
         {%- endfor %}
+        {{ kinds_of_events | join(',\n        ') }},
+        metric,
+        metric_value
     from value_counts
 ),
 
@@ -48,14 +49,19 @@ spreads as (
             means.metric,
             means.counted,
             max(means.events) as events,
-            case when count(*) > 1
-                then sum(ranked_values.{{ counted }} * power(ranked_values.metric_value - means.mean_value, 2))
+            case
+                when count(*) > 1
+                    then sum(
+                        ranked_values.{{ counted }}
+                        * power(ranked_values.metric_value - means.mean_value, 2)
+                    )
             end as value_squares,
-            case when count(*) > 1
-                then sum(
-                    ranked_values.{{ counted }}
-                    * power(ranked_values.rank_among_{{ counted }} - means.mean_rank, 2)
-                )
+            case
+                when count(*) > 1
+                    then sum(
+                        ranked_values.{{ counted }}
+                        * power(ranked_values.rank_among_{{ counted }} - means.mean_rank, 2)
+                    )
             end as rank_squares
         from ranked_values
         inner join means on ranked_values.metric = means.metric
@@ -68,11 +74,11 @@ spreads as (
 
 durations as (
     select
+        {%- for counted in kinds_of_events %}
+            ranked_values.rank_among_{{ counted }},
+        {%- endfor %}
         ranked_values.metric_value,
         ranked_values.metric_value - means.mean_value as value_deviation
-        {%- for counted in kinds_of_events %},
-            ranked_values.rank_among_{{ counted }}
-        {%- endfor %}
     from ranked_values
     inner join means on ranked_values.metric = means.metric and means.counted = 'events'
     where ranked_values.metric = 'session_duration_minutes'
@@ -81,14 +87,14 @@ durations as (
 -- Events alike in all but the duration count together, with its mean.
 combinations as (
     select
+        {%- for counted in kinds_of_events %}
+            avg(durations.rank_among_{{ counted }}) as mean_rank_among_{{ counted }},
+        {%- endfor %}
         {{ metrics_of_few_values | join(',\n        ') }},
         row_number() over (order by {{ metrics_of_few_values | join(', ') }}) as combination,
         count(*) as events,
         count(durations.metric_value) as events_with_duration,
         avg(durations.value_deviation) as mean_value_deviation
-        {%- for counted in kinds_of_events %},
-            avg(durations.rank_among_{{ counted }}) as mean_rank_among_{{ counted }}
-        {%- endfor %}
     from {{ ref('int_accepted_events') }} as accepted_events
     left join durations on accepted_events.session_duration_minutes = durations.metric_value
     group by {{ metrics_of_few_values | join(', ') }}

@@ -15,7 +15,8 @@ totals as (
         cast(sum(warning_events) as bigint) as warning_events,
         {{ ratio('sum(session_duration_minutes)', 'sum(events_with_duration)') }}
             as average_session_duration_minutes,
-        {{ ratio('sum(concurrent_streams)', 'sum(events_with_streams)') }} as average_concurrent_streams,
+        {{ ratio('sum(concurrent_streams)', 'sum(events_with_streams)') }}
+            as average_concurrent_streams,
         min(first_event_at) as first_event_at,
         max(last_event_at) as last_event_at
     from daily_totals

@@ -16,9 +16,9 @@ class Chart:
     """A chart with the table behind it, which stands alone without `draw`; both read one table.
 
     `columns` are names with blanks between them, and `{}` in the title is the label of the
-    `dimension`; `only` rows of one are taken from a table of several. `control` names the means of the page to filter the chart. `drawn` picks the rows
-    that are drawn, each with its `tip` and `remark`, which name columns in braces; `empty` stands
-    in the place of a chart without rows.
+    `dimension`; `only` the rows of one are taken of a table of several. `control` names the means
+    of the page to filter the chart. `drawn` picks the rows that are drawn, each with its `tip` and
+    `remark`, which name columns in braces; `empty` stands in the place of a chart without rows.
     """
 
     key: str
