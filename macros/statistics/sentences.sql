@@ -73,3 +73,32 @@
     )
     || '.'
 {%- endmacro %}
+
+{#- What became of the raw rows, from the columns of `int_input_rows`. -#}
+{% macro input_sentence() -%}
+    {{ percent('coalesce(quarantined_share, 0)') }} || ' of the raw rows are quarantined ('
+    || {{ whole_number('quarantined_rows') }} || ' of ' || {{ whole_number('raw_rows') }}
+    || '), and ' || {{ whole_number('exact_copies_dropped') }} || ' exact copies were dropped; '
+    || case
+        when superseded_rows > 0
+            then {{ whole_number('superseded_rows') }} || ' rows gave way to another of their event; '
+        else ''
+    end
+    || case
+        when ambiguous_local_times > 0
+            then
+                {{ whole_number('ambiguous_local_times') }} || ' lie in an hour that came twice as clocks of '
+                || '{{ var("events_time_zone") }} went back; '
+        else ''
+    end
+    || 'every figure speaks for the other ' || {{ whole_number('accepted_rows') }} || '.'
+{%- endmacro %}
+
+{#- The same of a member that loses many of its rows; `noun` is null for what is no dimension. -#}
+{% macro member_input_sentence(members, noun) -%}
+    'Of the raw rows of ' || coalesce({{ noun }}, {{ members }}.dimension) || ' '
+    || {{ members }}.member || ', ' || {{ percent(members ~ '.quarantined_share') }} || ' are quarantined ('
+    || {{ whole_number(members ~ '.quarantined_rows') }} || ' of '
+    || {{ whole_number(members ~ '.quarantined_rows + ' ~ members ~ '.accepted_rows') }}
+    || '); its figures speak for the others only.'
+{%- endmacro %}

@@ -195,27 +195,7 @@ input_finding as (
     select
         {{ order_of_topic('input_quality') }} as display_order,
         'input_quality' as topic,
-        {{ percent('coalesce(quarantined_share, 0)') }} || ' of the raw rows are quarantined ('
-        || {{ whole_number('quarantined_rows') }} || ' of ' || {{ whole_number('raw_rows') }}
-        || '), and ' || {{ whole_number('exact_copies_dropped') }}
-        || ' exact copies were dropped; '
-        || case
-            when superseded_rows > 0
-                then
-                    {{ whole_number('superseded_rows') }}
-                    || ' rows gave way to another of their event; '
-            else ''
-        end
-        || case
-            when ambiguous_local_times > 0
-                then
-                    {{ whole_number('ambiguous_local_times') }}
-                    || ' lie in an hour that came twice as clocks of '
-                    || '{{ var("events_time_zone") }} went back; '
-            else ''
-        end
-        || 'every figure speaks for the other '
-        || {{ whole_number('accepted_rows') }} || '.' as finding,
+        {{ input_sentence() }} as finding,
         cast(null as {{ dbt.type_string() }}) as verdict,
         quarantined_share as effect,
         cast(null as double) as p_adjusted
@@ -226,14 +206,7 @@ member_input_findings as (
     select
         {{ order_of_topic('input_quality') }} + 1 as display_order,
         'input_quality' as topic,
-        'Of the raw rows of ' || coalesce(dimensions.singular, quarantined_members.dimension) || ' '
-        || quarantined_members.member || ', '
-        || {{ percent('quarantined_members.quarantined_share') }} || ' are quarantined ('
-        || {{ whole_number('quarantined_members.quarantined_rows') }} || ' of '
-        || {{ whole_number(
-            'quarantined_members.quarantined_rows + quarantined_members.accepted_rows'
-        ) }}
-        || '); its figures speak for the others only.' as finding,
+        {{ member_input_sentence('quarantined_members', 'dimensions.singular') }} as finding,
         cast(null as {{ dbt.type_string() }}) as verdict,
         quarantined_members.quarantined_share as effect,
         cast(null as double) as p_adjusted
