@@ -204,7 +204,7 @@ TYPED = """
 # What a row of 12 January is changed to, and the reason against it.
 ODD_VALUES = {
     "region = ' mars'": "region_unknown",
-    "region = null": "region_missing",
+    "status = null": "status_missing",
     "user_age = 121": "user_age_out_of_range",
     "session_duration_minutes = -0.5": "session_duration_minutes_negative",
     "session_duration_minutes = 12345678.25": "session_duration_minutes_too_long",
@@ -215,7 +215,7 @@ ODD_VALUES = {
     "event_id = null": "event_id_missing",
     "user_id = 1e300": "user_id_not_an_integer",
     "user_id = 7.5": "user_id_not_an_integer",
-    "concurrent_streams = 0": "concurrent_streams_below_one",
+    "concurrent_streams = -1": "concurrent_streams_negative",
     "concurrent_streams = 9223372036854775807": "concurrent_streams_too_many",
 }
 # Engines write doubles differently, 1e+300 and 1.0E300, nan and NaN: they are compared as numbers.

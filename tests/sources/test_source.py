@@ -20,8 +20,8 @@ def read(tmp_path):
         connection.execute("set TimeZone = 'UTC'")
 
         def rows(path: str, columns=COLUMNS) -> tuple[int | None, list[tuple]]:
-            files = source.EventFiles(connection, str(tmp_path / path), columns)
-            counted = files.count_rows(connection)
+            files = source.EventFiles(connection, str(tmp_path / path), source.Wanted(columns))
+            counted = files.count_rows()
             return counted, connection.execute(f"from {files.query} order by all").fetchall()
 
         yield rows
