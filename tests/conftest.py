@@ -146,7 +146,7 @@ def copy_to_damage(project: Project, folder: Path) -> Path:
     """Copy the work database into a folder, with tables in place of the views among the marts."""
     copy = Path(shutil.copy(project.root / "ott_build.duckdb", folder))
     with duckdb.connect(copy) as connection:
-        for view in ("fct_compliance_events", "quarantined_compliance_events"):
+        for view in ("fct_compliance_events", "quarantined_compliance_events", "event_attributes"):
             connection.execute(f"create table marts.copied as from marts.{view}")
             connection.execute(f"drop view marts.{view}")
             connection.execute(f"alter table marts.copied rename to {view}")

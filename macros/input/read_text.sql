@@ -10,7 +10,7 @@
     {%- elif column.get('type') == 'varchar' -%}
         {{ read_identifier(raw_value) }}
     {%- elif column.kind == 'id' -%}
-        {{ read_integer(raw_value, kind, largest_with_exponent=1e11) }}
+        {{ read_integer(raw_value, kind, largest_with_exponent=16777216) }}
     {%- elif column.kind == 'integer' -%}
         {{ read_integer(raw_value, kind) }}
     {%- elif column.kind == 'number' -%}
@@ -58,7 +58,7 @@
 
 {#- The pattern comes first: engines cast '0x10' or '12.7' to integers, each its own way. What has a
     decimal point or an exponent was a float once, and floats tell whole numbers apart up to 2^53
-    only; with an exponent, digits of larger ones may be lost by rounding for the eye. -#}
+    only; with an exponent, digits of larger ids may be lost, by rounding for the eye or in a float. -#}
 {% macro read_integer(column, kind=none, largest_with_exponent=9007199254740992) -%}
     {%- if kind == 'integer' -%}
     {{ dbt.safe_cast(column, 'bigint') }}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from click import Choice, IntRange
 
 from ott import PROJECT, OttError, WrongArgumentsError
@@ -210,12 +209,14 @@ examples:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @option("--vars YAML  settings beside those of dbt_project.yml, as for dbt", default="{}")
 def check_source_(paths: tuple[str, ...], vars: str) -> None:
-    """Look at a source of events before anything is built, and propose settings.
+    """Look at a source of events and propose settings.
 
-    It reads the first rows of the files, or of what the var events_source names: what each column
+    Before anything is built, it reads the first rows of the files, or of what the var events_source names: what each column
     is read from and how much of it can be read, which settings are missing, and which rows would be
     quarantined and why. Nothing is written. Values are shown as `9` for digits, `a` for letters.
     """
+    import yaml
+
     from ott.check_source import check_source
 
     try:

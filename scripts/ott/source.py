@@ -660,8 +660,9 @@ def require_once(file: str, header: Iterable[str], columns: list[str]) -> None:
 
 def lacks(missing: list[str], found: list[str]) -> str:
     """Return what a source lacks, what it has, and what to set."""
-    # What has nothing of all that is wanted may name values of events, which are not to be shown.
-    has = f" It has: {', '.join(found)}." if found else ""
+    # What is no plain name may be a value of an event, as an address is as a key of JSON.
+    shown = [column for column in found if re.fullmatch(r"[^\W\d][\w $.,\"-]*", column)]
+    has = f" It has: {', '.join(shown)}." if shown else ""
     if any("(" in column for column in missing):
         has += " SQL is written {sql: ...}."
     return (

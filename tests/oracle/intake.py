@@ -97,7 +97,7 @@ def whole(column: str, text: str) -> int:
     An id with an exponent may have lost digits.
     """
     number = float(text.replace("_", "?"))
-    largest = 1e11 if column.endswith("_id") and "e" in text.lower() else 2**53
+    largest = 2**24 if column.endswith("_id") and "e" in text.lower() else 2**53
     if not number.is_integer() or abs(number) >= largest:
         raise ValueError
     return int(number)

@@ -56,7 +56,7 @@ def test_names_of_columns_are_compared_in_ascii(tmp_path, read):
     write(tmp_path, {"quoted.csv": 'a,"the ""b"", in short"\n1,x\n'})
     assert read("[12].csv", ["Регион", "a"]) == (2, [("x", "1"), ("y", "2")])
     assert read("quoted.csv", ["a", 'the "b", in short']) == (1, [("1", "x")])
-    with pytest.raises(source.SourceError, match=r"1\.csv lacks the column.* регион"):
+    with pytest.raises(source.SourceError, match=r"\.csv lacks the column.* регион"):
         read("*.csv", ["регион", "a"])
     duckdb.sql("select 1 as É, 2 as A").write_parquet(str(tmp_path / "1.parquet"))
     assert read("*.parquet", ["É", "a"]) == (1, [(1, 2)])
@@ -163,7 +163,8 @@ gzipped = partial(gzip.compress, mtime=0)
         ("x.csv", f'a,b\n1,"{PERSON}\n2,y\n', "a quote is not closed"),
         ("x.csv", f'a,b\n1,"{PERSON}"x\n2,y\n', "in the row that ends in line 2"),
         ("x.csv", f"a,b\r\n1,x\n{PERSON},y\r\n", "mixes line ends of several kinds"),
-        ("x.csv", f"1,{PERSON}\n2,x\n", "lacks the column(s) a, b. Add them"),
+        ("x.csv", f"1,{PERSON}\n2,x\n", "has no line of names, it seems: its first line holds 2"),
+        ("x.csv", f"c,{PERSON}\n2,x\n", "lacks the column(s) a, b. Add them"),
         ("x.csv", f"a,b\n1,{PERSON} é\n".encode("latin-1"), "not UTF-8: line 2, column 2"),
         ("x.csv", "a,b,A\n1,2,3\n", "names the column a twice"),
         ("x.csv", f'a,"b\nc",b\r\n1,2,{PERSON}\r\n', "it holds 1 rows, and DuckDB finds 0"),

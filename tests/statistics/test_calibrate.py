@@ -127,7 +127,7 @@ def test_result_has_its_parts_whatever_the_number_of_workers(results):
 
 
 def test_report_goes_to_stdout_and_the_result_to_a_file(results, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(calibrate, "calibrate", lambda *arguments: results[0])
+    monkeypatch.setattr(calibrate, "calibrate", lambda *_, **__: results[0])
     assert cli.main(["calibrate", "--output", str(tmp_path / "shares.json")]) == 0
     assert json.loads((tmp_path / "shares.json").read_text()) == results[0]
     report = capsys.readouterr().out
