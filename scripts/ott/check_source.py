@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -58,12 +58,14 @@ SAID = "sample of the source: "
 REASONS = {reason["rejection_reason"]: reason for reason in registry("rejection_reasons")}
 
 
-def check_source(settings: dict[str, Any]) -> Iterator[str]:
-    """Yield lines about the source that settings name, beside those of dbt_project.yml.
+def check_source(settings: dict[str, Any], paths: Sequence[str] = ()) -> Iterator[str]:
+    """Yield lines about the source that paths or settings name, beside those of dbt_project.yml.
 
     Raises OttError when the source cannot be read at all, or nobody can tell what to read.
     """
     settings = {**variables(), **settings}
+    if paths:
+        settings["events_source"] = paths[0] if len(paths) == 1 else [*paths]
     if settings["events_source"] == "seed":
         raise OttError(
             "The var events_source is `seed`, whose form is fixed. Name a source, as in"
@@ -83,7 +85,7 @@ def check_source(settings: dict[str, Any]) -> Iterator[str]:
         yield from sample.described(judged, settings | proposed)
         yield from rejected(judged)
     yield from notes
-    if settings["events_source"] != variables()["events_source"]:
+    if paths:
         proposed = {"events_source": settings["events_source"], **proposed}
     yield from advice(proposed)
 

@@ -225,9 +225,7 @@ def check_source_(paths: tuple[str, ...], vars: str) -> None:
         settings = None
     if not isinstance(settings, dict):
         raise WrongArgumentsError("--vars takes a mapping, such as '{events_preset: segment}'.")
-    if paths:
-        settings["events_source"] = paths[0] if len(paths) == 1 else [*paths]
-    for line in check_source(settings):
+    for line in check_source(settings, paths):
         click.echo(line)
 
 

@@ -53,7 +53,7 @@ select
     case when defect = 8 then 130 else user_age end as user_age,
     case defect when 9 then 'nan'::double when 10 then -0.5 when 13 then 50000.0
         else session_duration_minutes end as session_duration_minutes,
-    case when defect = 11 then 0 else concurrent_streams end as concurrent_streams,
+    case when defect = 11 then -1 else concurrent_streams end as concurrent_streams,
     case when defect = 8 then null else data_shared end as data_shared
 from doubled
 order by event_id, copy
