@@ -125,7 +125,8 @@ class Sample:
 
     def source_of(self, column: str, settings: dict[str, Any]) -> str | None:
         """Return SQL for a column of an event over the sample, none if it is absent."""
-        told = settings["events_columns"].get(column, self.preset.get(column, column))
+        sources = {**self.preset, **settings["events_dimensions"], **settings["events_columns"]}
+        told = sources.get(column, column)
         if isinstance(told, dict):
             return told["sql"]
         return None if told in (None, "absent") else sql_of(told, self.paths)
@@ -232,7 +233,7 @@ class Sample:
             for status, synonyms in STATUSES.items()
             if word in synonyms.split() and word != status
         }
-        if not words or isinstance(settings["events_columns"].get("status"), dict):
+        if not words or column.startswith("case lower("):
             return {}
         value = f"lower(trim(cast({column} as varchar)))"
         cases = " ".join(f"when '{word}' then '{status}'" for word, status in words.items())

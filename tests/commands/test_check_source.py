@@ -1,6 +1,7 @@
 """What `ott check-source` says of an export: what is there, what to set, what would be rejected."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -48,7 +49,9 @@ def test_settings_are_proposed_that_read_the_export(tmp_path):
     assert "anna" not in result.stdout + result.stderr, "a personal value is shown"
 
     # They are all that is missing.
-    again = check("--vars", json.dumps({"latest_timestamp": "now", **proposed}))
+    further = {"events_dimensions": {"plan": {"sql": "upper(event)"}}}
+    again = check("--vars", json.dumps({"latest_timestamp": "now", **proposed, **further}))
+    assert re.search(r"plan +upper\(event\) +VARCHAR +0.0% +0.0%  a", again.stdout)
     assert "No setting is missing. Next: `make build`." in again.stdout
 
 
