@@ -211,9 +211,10 @@ examples:
 def check_source_(paths: tuple[str, ...], vars: str) -> None:
     """Look at a source of events and propose settings.
 
-    Before anything is built, it reads the first rows of the files, or of what the var events_source names: what each column
-    is read from and how much of it can be read, which settings are missing, and which rows would be
-    quarantined and why. Nothing is written. Values are shown as `9` for digits, `a` for letters.
+    Before anything is built, it reads the first rows of the files, or of what the var events_source
+    names: what each column is read from and how much of it can be read, which settings are missing,
+    and which rows would be quarantined and why. Nothing is written. Values are shown as `9` for
+    digits, `a` for letters.
     """
     import yaml
 
