@@ -7,12 +7,12 @@ with source_events as (
 
 renamed as (
     select
+        {%- if keeps_one_of_repeats() %}
+            {{ order_of_repeats() }} as repeat_order,
+        {%- endif %}
         {%- for column in raw_event_columns() %}
             {{ source_column(column) }} as {{ column }}{% if not loop.last %},{% endif %}
         {%- endfor %}
-        {%- if keeps_one_of_repeats() %},
-            {{ order_of_repeats() }} as repeat_order
-        {%- endif %}
     from source_events
 )
 

@@ -6,13 +6,13 @@ with raw_events as (
 
 typed as (
     select
+        {%- if keeps_one_of_repeats() %}
+            raw_events.repeat_order,
+        {%- endif %}
         {%- for column in event_columns() %}
             {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
             raw_events.{{ column.name }} as raw_{{ column.name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
-        {%- if keeps_one_of_repeats() %},
-            raw_events.repeat_order
-        {%- endif %}
     from raw_events
 ),
 
