@@ -116,7 +116,9 @@ def build_by_days(project, *arguments: str) -> list[str]:
     # Comments and questions change no row; the source is attached already.
     aside = re.compile(r"\s*((comment on|attach|select|describe)\b|$)", re.IGNORECASE)
     # The days that are gone are committed before others are added.
-    single = [part for sql in statements for part in sql.split(";\n")]
+    single = [
+        part for sql in statements for part in (sql.split(";\n") if "commit;" in sql else [sql])
+    ]
     return [sql for sql in single if not aside.match(sql)]
 
 
