@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import sys
 
 import duckdb
 import pytest
@@ -219,9 +220,11 @@ def write(folder, files: dict) -> None:
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    environment, folder = dict(os.environ), os.getcwd()
+    environment, folder, modules = dict(os.environ), os.getcwd(), [*sys.path]
     with Judge() as judge:
         yield judge
+    # dbt adds the folder of the scripts, which others must not find there.
+    sys.path[:] = modules
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
