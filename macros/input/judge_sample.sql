@@ -94,9 +94,12 @@
 {% endmacro %}
 
 {% macro seed_file(seed) -%}
+    {%- set folder = run_query('select package_folder()').rows[0][0] -%}
+    {%- set folder = modules.re.sub('([*?[])', '[\\1]', folder) -%}
     (
         select * from read_csv(
-            {{ duckdb_path(own_node(seed).original_file_path) }}, header = true, all_varchar = true
+            {{ duckdb_path(folder ~ '/' ~ own_node(seed).original_file_path) }},
+            header = true, all_varchar = true
         )
     )
 {%- endmacro %}

@@ -97,7 +97,7 @@ class Sample:
         """Read them, in whatever form the settings or the files tell."""
         self.connection = connection
         self.settings = settings
-        connection.execute(f"set file_search_path = '{ott.home}'; set TimeZone = 'UTC'")
+        connection.execute(f"set file_search_path = {text(str(ott.home))}; set TimeZone = 'UTC'")
         events_source, form = settings["events_source"], settings["events_format"]
         if isinstance(events_source, dict):
             query = events_source.get("sql")

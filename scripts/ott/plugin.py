@@ -80,7 +80,8 @@ def why_not_open(path: str, error: duckdb.Error) -> str:
 class Plugin(BasePlugin):
     """Registers SQL functions for macros, which know no folder and cannot catch errors.
 
-    `project_folder()` is where relative paths begin, wherever dbt runs.
+    `project_folder()` is where relative paths begin, wherever dbt runs; `package_folder()` is where
+    this project is, which may be a package of that one.
 
     `attach_read_only(database, name)` attaches a database unless it is there already, and answers
     with what is wrong with it, or nothing.
@@ -133,8 +134,10 @@ class Plugin(BasePlugin):
         if os.environ.get("OTT_TEMP_LIMIT"):
             # DuckDB shows the limit that it was opened with, but keeps to its default.
             conn.execute(f"set max_temp_directory_size = '{os.environ['OTT_TEMP_LIMIT']}'")
-        # Where relative paths in the SQL of a user begin.
-        conn.execute(f"set file_search_path = {releases.text(str(ott.home))}")
+        # Where relative paths in the SQL of a user begin, on every cursor. A comma would begin
+        # another folder.
+        folder = str(ott.home).replace(",", "?")
+        conn.execute(f"set global file_search_path = {releases.text(folder)}")
 
         def attach_read_only(database: str, name: str) -> str:
             # Others are those of DuckDB, as of object stores.
@@ -192,6 +195,7 @@ class Plugin(BasePlugin):
             return json.dumps(answer)
 
         conn.create_function("project_folder", lambda: str(ott.home), [], "VARCHAR")
+        conn.create_function("package_folder", lambda: str(PROJECT), [], "VARCHAR")
         conn.create_function(
             "attach_read_only",
             attach_read_only,

@@ -111,7 +111,7 @@ def test_a_build_called_from_elsewhere_publishes_the_same(
     assert_same(*tables)
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "database"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "database", "query"])
 def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
     odd_project, at_odds, elsewhere, kind
 ):
@@ -119,6 +119,8 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
     folder = odd_project.root / "data"
     folder.mkdir(exist_ok=True)
     source = f"data/events*.{kind}"
+    if kind == "query":
+        kind, source = "csv", {"sql": "from read_csv('data/events.csv', all_varchar = true)"}
     with duckdb.connect() as connection:
         connection.read_csv(str(odd_project.events_file), all_varchar=True).limit(7).to_view("rows")
         path = folder / f"events.{kind}"
@@ -137,6 +139,8 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
         if kind == "database":
             attached = f"{releases.text(str(path))} as ott_events_source (read_only)"
             connection.execute(f"attach {attached}")
+        # Where the query's own paths begin, as in a build.
+        connection.execute(f"set file_search_path = {releases.text(str(odd_project.root))}")
         assert connection.sql("from staging.base_compliance_events").count("*").fetchone() == (7,)
 
 
@@ -242,6 +246,12 @@ def test_the_project_is_a_package_of_another(outer, built_project):
     assert marts.keys() == expected.keys()
     with outer.connect() as connection:
         assert connection.sql("select count(*) from main.of_regions").fetchone() == (5,)
+
+    # Events of its own; their first rows are judged by the seeds of the package.
+    shutil.copy(built_project.events_file, outer.root / "events.csv")
+    settings = json.dumps({"events_source": "events.csv"})
+    result = outer.dbt("run", "--select", "+int_source_days", "--vars", settings)
+    assert result.returncode == 0, result.stdout
 
     (outer.root / "models" / "broken.sql").write_text("select no_column from marts.dim_users")
     result = outer.build()
