@@ -111,6 +111,7 @@ def read(
         events = EventFiles(connection, request["files"], wanted, request["format"])
     elif "sql" in request:
         query = request["sql"].strip().rstrip(";")
+        refuse_files_of_caller(query)
         events = EventQuery(connection, f"({query})", wanted, "The query of the var events_source")
     else:
         events = EventQuery(connection, request["table"], wanted, request["named"])
@@ -766,6 +767,20 @@ def refuse_table_formats(files: list[str]) -> None:
 def time_of(file: str) -> tuple[float, str]:
     """Return what files are in order by: the time of their last change, and their name."""
     return (0 if is_remote(file) else Path(file).stat().st_mtime, file)
+
+
+def refuse_files_of_caller(query: str) -> None:
+    """Raise SourceError for a file that DuckDB would take from the folder that dbt is called in.
+
+    All other relative paths in a query begin at the project's folder.
+    """
+    for path in re.findall("'([^']+)'", query) if Path.cwd() != ott.home else ():
+        if not Path(path).is_absolute() and not is_remote(path) and Path(path).is_file():
+            raise SourceError(
+                f"The query of the var events_source names '{path}', and there is such a file in"
+                f" {Path.cwd()}, where dbt is called. Call it in the project's folder, or write the"
+                " whole path."
+            )
 
 
 def hive_keys(file: str) -> list[str]:

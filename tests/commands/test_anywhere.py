@@ -120,7 +120,7 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
     folder.mkdir(exist_ok=True)
     source = f"data/events*.{kind}"
     if kind == "query":
-        kind, source = "csv", {"sql": "from read_csv('data/events.csv', all_varchar = true)"}
+        kind, source = "csv", {"sql": "from read_csv('data/*.csv', all_varchar = true)"}
     with duckdb.connect() as connection:
         connection.read_csv(str(odd_project.events_file), all_varchar=True).limit(7).to_view("rows")
         path = folder / f"events.{kind}"
@@ -142,6 +142,15 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
         # Where the query's own paths begin, as in a build.
         connection.execute(f"set file_search_path = {releases.text(str(odd_project.root))}")
         assert connection.sql("from staging.base_compliance_events").count("*").fetchone() == (7,)
+
+
+def test_a_file_that_is_also_where_dbt_is_called_is_not_read_from_there(
+    at_odds, odd_project, elsewhere
+):
+    variables = json.dumps({"events_source": {"sql": "from 'data/events.csv'"}})
+    result = odd_project.dbt("run", "--vars", variables, *at_odds, cwd=elsewhere, is_parsed=True)
+    assert result.returncode != 0
+    assert "names 'data/events.csv', and there is such a file in" in one_line(result)
 
 
 @pytest.mark.parametrize("way", ["environment", "subfolder", "python"])
