@@ -20,10 +20,7 @@
         'checked': checked,
     } -%}
     {%- if events_source == 'seed' -%}
-        {%- do request.update({
-            'seed': own_node('raw_compliance_events').original_file_path,
-            'names': source_columns(),
-        }) -%}
+        {%- do request.update({'seed': own_node('raw_compliance_events').original_file_path}) -%}
     {%- elif is_table(events_source) -%}
         {%- do request.update({
             'table': raw_events() | string,

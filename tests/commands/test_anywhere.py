@@ -148,7 +148,7 @@ def test_a_file_that_is_also_where_dbt_is_called_is_not_read_from_there(
     at_odds, odd_project, elsewhere
 ):
     variables = json.dumps({"events_source": {"sql": "from 'data/events.csv'"}})
-    result = odd_project.dbt("run", "--vars", variables, *at_odds, cwd=elsewhere, is_parsed=True)
+    result = odd_project.build("--vars", variables, *at_odds, cwd=elsewhere)
     assert result.returncode != 0
     assert "names 'data/events.csv', and there is such a file in" in one_line(result)
 
