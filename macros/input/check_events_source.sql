@@ -11,20 +11,46 @@
                 ) }}
             {%- endif -%}
         {%- endfor -%}
-        {%- if var('events_preset') != 'none' and var('events_preset') not in event_presets() -%}
+        {%- set identity = var('events_identity') -%}
+        {%- for setting, value, possible in [
+            ('events_preset', var('events_preset'), ['none'] + event_presets().keys() | list),
+            ('event_id_type', var('event_id_type'), ['bigint', 'varchar']),
+            ('user_id_type', var('user_id_type'), ['bigint', 'varchar']),
+            ('repeated_events', var('repeated_events').get('keep'), ['reject', 'latest', 'first']),
+        ] if value not in possible -%}
             {{ exceptions.raise_compiler_error(
-                'The var events_preset is ' ~ var('events_preset') ~ '. It can be none, ' ~ event_presets() | join(', ') ~ '.'
+                'The var ' ~ setting ~ ' is ' ~ value ~ '. It can be ' ~ possible | join(', ') ~ '.'
+            ) }}
+        {%- endfor -%}
+        {%- for column in (identity if identity is not string and identity else [])
+            if column not in raw_event_columns() -%}
+            {{ exceptions.raise_compiler_error(
+                'The var events_identity names ' ~ column ~ ', which is no column of an event. These are: '
+                ~ raw_event_columns() | join(', ') ~ '.'
+            ) }}
+        {%- endfor -%}
+        {%- if target.type == 'duckdb' and not run_query(
+            "select count(*) from pg_timezone_names() where name = '" ~ var('events_time_zone') ~ "'"
+        ).rows[0][0] -%}
+            {{ exceptions.raise_compiler_error(
+                'The var events_time_zone is ' ~ var('events_time_zone') ~ ', which is no zone that DuckDB knows.'
+                ~ ' Name one as in Europe/Berlin.'
             ) }}
         {%- endif -%}
         {%- set own_columns = event_columns() | rejectattr('kind', 'equalto', 'attribute') | list -%}
         {%- set taken = own_columns | map(attribute='name') | list + own_columns | map(attribute='value') | list
             + dimensions() | rejectattr('is_further') | map(attribute='dimension') | list
             + ['source_date', 'fingerprint', 'copies', 'versions', 'superseded', 'is_violation'] -%}
+        {%- if target.type == 'duckdb' and var('events_dimensions') -%}
+            {%- set taken = taken + run_query(
+                "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
+            ).columns[0].values() | list -%}
+        {%- endif -%}
         {%- for name in var('events_dimensions')
             if not modules.re.fullmatch('[a-z][a-z0-9_]*', name) or name in taken -%}
             {{ exceptions.raise_compiler_error(
                 'The var events_dimensions names ' ~ name ~ '. A name has small letters, digits and underscores,'
-                ~ ' and is not that of a column of an event: call it ' ~ name | lower ~ '_of_platform, for'
+                ~ ' and is no word of SQL nor that of a column of an event: call it ' ~ name | lower ~ '_of_platform, for'
                 ~ ' example.'
             ) }}
         {%- endfor -%}

@@ -303,11 +303,15 @@ class Judge:
         # Imported late, as that takes seconds.
         from dbt.cli.main import dbtRunner
 
-        said = [] if said is None else said
-        runner = dbtRunner(self.manifest, [lambda event: said.append(event.info.msg)])
+        said, errors = [] if said is None else said, []
+
+        def listen(event: Any) -> None:
+            (errors if event.info.level == "error" else said).append(event.info.msg)
+
+        runner = dbtRunner(self.manifest, [listen])
         result = runner.invoke([*arguments, "--log-level", "none", "--log-level-file", "none"])
         if not result.success:
-            raise OttError(sentence(str(result.exception or " ".join(said))))
+            raise OttError(sentence(str(result.exception or " ".join(errors))))
         return result
 
 
