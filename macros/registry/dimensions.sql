@@ -39,7 +39,7 @@
             'singular': 'data sharing level', 'plural': 'data sharing levels',
         },
         {
-            'dimension': 'event_hour', 'columns': ['event_hour'], 'counted_with': 'place',
+            'dimension': 'event_hour', 'columns': ['event_hour'], 'counted_with': 'hour',
             'members': 'every hour',
             'label': 'Hour of the day',
             'singular': 'hour of the day (UTC)', 'plural': 'hours of the day',
@@ -97,6 +97,18 @@
 {% macro tests_of_dimensions() %}
     {{- return(tested_dimensions() | rejectattr('is_further') | list | length) -}}
 {% endmacro %}
+
+{#- What the mix of events is made of. Members are compared within each part of it, too: one whose mix
+    is another has another rate, without differing in anything else. -#}
+{% macro mix_columns() %}
+    {%- set absent = event_columns() | selectattr('is_absent') | map(attribute='value') | list -%}
+    {{- return(['event_type', 'data_shared'] | reject('in', absent) | list) -}}
+{% endmacro %}
+
+{#- The part of the mix that an event belongs to, as text: by the columns that make no member. -#}
+{% macro stratum_of(dimension) -%}
+    {{ member_text(mix_columns() | reject('in', dimension.columns) | list) or "'all'" }}
+{%- endmacro %}
 
 {#- A member as text, from the columns that make it; what is missing is `unknown`. -#}
 {% macro member_text(columns) -%}

@@ -9,9 +9,11 @@ with days as (
     {{ missing_days(ref('int_accepted_days')) }}
 ),
 
--- A pass over the events counts several dimensions: the columns of one have few values together.
+-- A pass over the events counts several dimensions: the columns of one have few values together. What
+-- the mix of events is made of is told apart in each.
 {%- for pass, counted in tested_dimensions() | groupby('counted_with') %}
-    {%- set columns = counted | sum(attribute='columns', start=['event_date']) | unique | list %}
+    {%- set columns = counted | sum(attribute='columns', start=['event_date']) | list %}
+    {%- set columns = (columns + mix_columns()) | unique | list %}
 
     by_{{ pass }} as (
         select
@@ -30,13 +32,14 @@ counts as (
         select
             '{{ dimension.dimension }}' as dimension,
             {{ member_text(dimension.columns) }} as member,
+            {{ stratum_of(dimension) }} as stratum,
             sum(events) as events,
             sum(compliant_events) as compliant_events,
             sum(warning_events) as warning_events,
             sum(violation_events) as violation_events,
             event_date
         from by_{{ dimension.counted_with }}
-        group by {{ (dimension.columns + ['event_date']) | unique | join(', ') }}
+        group by {{ (dimension.columns + ['event_date'] + mix_columns()) | unique | join(', ') }}
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
@@ -45,6 +48,7 @@ fingerprinted as (
     select
         counts.dimension,
         counts.member,
+        counts.stratum,
         cast(counts.events as bigint) as events,
         cast(counts.compliant_events as bigint) as compliant_events,
         cast(counts.warning_events as bigint) as warning_events,

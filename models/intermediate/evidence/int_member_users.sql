@@ -18,7 +18,8 @@ user_places as (
         region,
         regulation,
         count(*) as events,
-        count(*) filter (where is_violation) as violation_events
+        count(*) filter (where is_violation) as violation_events,
+        count(*) filter (where status = 'warning') as warning_events
     from {{ ref('int_accepted_events') }}
     where user_id is not null
     group by user_id, region, regulation
@@ -36,7 +37,7 @@ user_places as (
         select
             accepted_events.user_id,
             accepted_events.event_id,
-            accepted_events.is_violation,
+            accepted_events.status,
             nullif(further_members.member, 'unknown') as {{ columns }}
         from {{ ref('int_accepted_events') }} as accepted_events
         left join {{ ref('int_further_members') }} as further_members
@@ -55,10 +56,16 @@ user_places as (
             {%- endif %}
             {%- if counted %}
                 cast(sum(events) as double) as events,
-                cast(sum(violation_events) as double) as violation_events
+                {%- for outcome in outcomes() %}
+                    cast(sum({{ outcome }}_events) as double) as {{ outcome }}_events
+                    {{- ',' if not loop.last }}
+                {%- endfor %}
             {%- else %}
                 cast(count(*) as double) as events,
-                cast(count(*) filter (where is_violation) as double) as violation_events
+                {%- for outcome in outcomes() %}
+                    cast(count(*) filter (where status = '{{ outcome }}') as double)
+                        as {{ outcome }}_events{{ ',' if not loop.last }}
+                {%- endfor %}
             {%- endif %}
         from {{ counted or events }}
         where user_id is not null
@@ -73,7 +80,10 @@ user_places as (
                 {{ columns }},
                 event_id as lone_event_id,
                 cast(1 as double) as events,
-                cast(case when is_violation then 1 else 0 end as double) as violation_events
+                {%- for outcome in outcomes() %}
+                    cast(case when status = '{{ outcome }}' then 1 else 0 end as double)
+                        as {{ outcome }}_events{{ ',' if not loop.last }}
+                {%- endfor %}
             from {{ events }}
             where user_id is null
         {%- endif %}
@@ -83,9 +93,13 @@ user_places as (
         select
             {{ columns }},
             count(user_id) as users,
-            sum(violation_events) / sum(events) as violation_rate,
-            {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
-                as variance
+            sum(events) * sum(events) / sum(events * events) as effective_users,
+            {%- for outcome in outcomes() %}
+                {%- set outcome_events = outcome ~ '_events' %}
+                sum({{ outcome_events }}) / sum(events) as {{ outcome }}_rate,
+                {{ clustered_variance(squared_residuals(outcome_events, 'events'), 'events') }}
+                    as {{ outcome }}_variance{{ ',' if not loop.last }}
+            {%- endfor %}
         from {{ dimension.dimension }}_users
         group by {{ columns }}
     ),
@@ -97,19 +111,25 @@ members as (
             '{{ dimension.dimension }}' as dimension,
             {{ member_text(dimension.columns) }} as member,
             users,
-            variance
+            effective_users,
+            violation_variance,
+            warning_variance
         from {{ dimension.dimension }}_members
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
--- How far a user's violations lie from those that the rates of the members would give. Events of an
+-- How far a user's outcomes lie from those that the rates of the members would give. Events of an
 -- unknown member take no part.
 residuals as (
     {%- for dimension in tested_dimensions() %}
         select
             '{{ dimension.dimension }}' as dimension,
-            sum(users.violation_events - users.events * members.violation_rate) as residual,
+            {%- for outcome in outcomes() %}
+                {{ exact_sum(
+                    'users.' ~ outcome ~ '_events - users.events * members.' ~ outcome ~ '_rate'
+                ) }} as {{ outcome }}_residual,
+            {%- endfor %}
             sum(users.events) as events
         from {{ dimension.dimension }}_users as users
         inner join {{ dimension.dimension }}_members as members
@@ -125,7 +145,12 @@ residuals as (
 overall as (
     select
         dimension,
-        {{ clustered_variance('sum(residual * residual)', 'events') }} as variance
+        sum(events) * sum(events) / sum(events * events) as effective_users,
+        {%- for outcome in outcomes() %}
+            {%- set residual = outcome ~ '_residual' %}
+            {{ clustered_variance(exact_sum(residual ~ ' * ' ~ residual), 'events') }}
+                as {{ outcome }}_variance{{ ',' if not loop.last }}
+        {%- endfor %}
     from residuals
     group by dimension
 ),
@@ -135,8 +160,12 @@ measured as (
         members.dimension,
         members.member,
         members.users,
-        members.variance,
-        overall.variance as dimension_variance
+        members.effective_users,
+        members.violation_variance,
+        members.warning_variance,
+        overall.effective_users as dimension_effective_users,
+        overall.violation_variance as dimension_violation_variance,
+        overall.warning_variance as dimension_warning_variance
     from members
     left join overall on members.dimension = overall.dimension
 )

@@ -1,6 +1,3 @@
-{% set confidence_z = confidence_z() %}
-{% set has_lone_events = may_be_missing('user_id') and not column_named('user_id').is_absent %}
-
 with known_members as (
     select * from {{ ref('int_members') }}
 ),
@@ -9,52 +6,29 @@ event_counts as (
     select * from {{ ref('int_member_counts') }}
 ),
 
-users as (
-    select * from {{ ref('dim_users') }}
+tier_counts as (
+    select * from {{ ref('int_tier_counts') }}
+),
+
+rates as (
+    select * from {{ ref('int_outcome_rates') }}
+    where outcome = 'violation'
+),
+
+warning_rates as (
+    select * from {{ ref('int_outcome_rates') }}
+    where outcome = 'warning'
 ),
 
 tests as (
-    select * from {{ ref('violation_tests') }}
+    select * from {{ ref('outcome_tests') }}
+    where outcome = 'violation'
 ),
 
-days as (
-    select
-        'event_date' as dimension,
-        {{ as_text('event_date') }} as member,
-        is_partial_day
-    from {{ ref('int_days') }}
+warning_tests as (
+    select * from {{ ref('outcome_tests') }}
+    where outcome = 'warning'
 ),
-
-tier_counts as (
-    select
-        'risk_tier' as dimension,
-        risk_tier as member,
-        cast(sum(events) as bigint) as events,
-        cast(sum(events - warning_events - violation_events) as bigint) as compliant_events,
-        cast(sum(warning_events) as bigint) as warning_events,
-        cast(sum(violation_events) as bigint) as violation_events,
-        count(*) as users
-    from users
-    group by risk_tier
-),
-
-{%- if has_lone_events %}
-
-    -- Events without a user are in no tier.
-    lone_counts as (
-        select
-            'risk_tier' as dimension,
-            'unknown' as member,
-            cast(count(*) as bigint) as events,
-            cast(count(*) filter (where status = 'compliant') as bigint) as compliant_events,
-            cast(count(*) filter (where status = 'warning') as bigint) as warning_events,
-            cast(count(*) filter (where status = 'violation') as bigint) as violation_events,
-            0 as users
-        from {{ ref('int_accepted_events') }}
-        where user_id is null
-        having count(*) > 0
-    ),
-{%- endif %}
 
 counts as (
     select
@@ -69,13 +43,15 @@ counts as (
 
     union all
 
-    select * from tier_counts
-    {%- if has_lone_events %}
-
-        union all
-
-        select * from lone_counts
-    {%- endif %}
+    select
+        'risk_tier' as dimension,
+        member,
+        events,
+        compliant_events,
+        warning_events,
+        violation_events,
+        users
+    from tier_counts
 ),
 
 last_members as (
@@ -123,27 +99,37 @@ measures as (
         {{ ratio('counts.compliant_events', 'counts.events') }} as compliant_rate,
         {{ ratio('counts.warning_events', 'counts.events') }} as warning_rate,
         {{ ratio('counts.violation_events', 'counts.events') }} as violation_rate,
-        {{ wilson_low('counts.violation_events', 'counts.events', confidence_z) }}
-            as violation_rate_low,
-        {{ wilson_high('counts.violation_events', 'counts.events', confidence_z) }}
-            as violation_rate_high,
+        rates.effective_events,
+        rates.outcome_rate_low as violation_rate_low,
+        rates.outcome_rate_high as violation_rate_high,
+        warning_rates.outcome_rate_low as warning_rate_low,
+        warning_rates.outcome_rate_high as warning_rate_high,
         tests.rate_difference,
         tests.detectable_difference,
         tests.p_value,
         tests.p_adjusted,
+        tests.p_adjusted_daily,
+        tests.adjusted_difference,
+        tests.adjusted_p_value,
+        -- Tiers are made from the very violations that a test would compare.
         case
-            -- Tiers are made from the very violations that a test would compare.
-            when members.dimension = 'risk_tier' or {{ is_unknown_member('members.member') }}
-                then cast(null as {{ dbt.type_string() }})
-            -- The data begins or ends inside such a day.
-            when days.is_partial_day then 'too_few'
-            else coalesce(tests.verdict, 'too_few')
+            when members.dimension <> 'risk_tier' and not {{ is_unknown_member('members.member') }}
+                then coalesce(tests.verdict, 'too_few')
         end as verdict,
+        tests.differs_without_unusual_days,
+        case
+            when members.dimension <> 'risk_tier' and not {{ is_unknown_member('members.member') }}
+                then coalesce(warning_tests.verdict, 'too_few')
+        end as warning_verdict,
         members.display_order
     from members
     left join counts on members.dimension = counts.dimension and members.member = counts.member
+    left join rates on members.dimension = rates.dimension and members.member = rates.member
+    left join warning_rates
+        on members.dimension = warning_rates.dimension and members.member = warning_rates.member
     left join tests on members.dimension = tests.dimension and members.member = tests.member
-    left join days on members.dimension = days.dimension and members.member = days.member
+    left join warning_tests
+        on members.dimension = warning_tests.dimension and members.member = warning_tests.member
 )
 
 select * from measures

@@ -2,7 +2,7 @@ with days as (
     select * from {{ ref('int_days') }}
 ),
 
--- The days that set the limits and are judged by them.
+-- The days that set the limits.
 whole_days as (
     select
         event_date,
@@ -28,18 +28,29 @@ ranges as (
     from standardized
 ),
 
--- Laney's p' (2002): how much more the days vary than chance alone, from the mean moving range of
--- the standardised rates (2 / sqrt(pi) is its mean for independent normal deviates); never less.
+-- How much more the days vary than chance alone; never less. Laney's p' (2002) has it from the mean
+-- moving range of the standardised rates (2 / sqrt(pi) is its mean for independent normal deviates).
+-- Days that resemble the day before move little and vary all the same: their median deviation tells
+-- (0.6745 is that of a normal deviate).
 variation as (
     select
         max(center_line) as center_line,
-        greatest(1.0, coalesce(avg(moving_range) / 1.1283791670955126, 1.0)) as sigma_z
+        greatest(
+            1.0,
+            coalesce({{ exact_sum('moving_range') }} / count(moving_range) / 1.1283791670955126, 1.0),
+            coalesce(
+                percentile_cont(0.5) within group (order by abs(z)) / 0.6744897501960817, 1.0
+            )
+        ) as sigma_z
     from ranges
 ),
 
-limits as (
+-- Three standard errors off, and a shift of both limits by the skewness of so many events (Cornish and
+-- Fisher, 1938): few violations fall short of their mean less far than they exceed it.
+margins as (
     select
         days.event_date,
+        days.events,
         {{ ratio('days.violation_events', 'days.events') }} as violation_rate,
         variation.center_line,
         3 * variation.sigma_z
@@ -47,7 +58,11 @@ limits as (
             variation.center_line * (1 - variation.center_line)
             / nullif(cast(days.events as double), 0)
         ) as margin,
-        not days.is_partial_day and days.events > 0 as is_judged,
+        (3 * 3 - 1) / 6e0 * (1 - 2 * variation.center_line)
+        * variation.sigma_z * variation.sigma_z / nullif(days.events, 0) as shift,
+        not days.is_partial_day
+        and days.events * least(variation.center_line, 1 - variation.center_line)
+        >= {{ var('minimum_expected_violations') }} as is_judged,
         case
             when row_number() over (order by days.event_date) >= 7
                 then {{ ratio(
@@ -59,20 +74,28 @@ limits as (
     cross join variation
 ),
 
+-- Some engines pass over a null among the arguments of greatest and least.
+limits as (
+    select
+        *,
+        case when margin is not null then greatest(0.0, least(center_line, center_line - margin + shift)) end
+            as control_limit_low,
+        case when margin is not null then least(1.0, greatest(center_line, center_line + margin + shift)) end
+            as control_limit_high
+    from margins
+),
+
 chart as (
     select
         event_date,
         violation_rate,
         violation_rate_7_days,
         center_line,
-        -- Some engines pass over a null among the arguments of greatest and least.
-        case when margin is not null then greatest(0.0, center_line - margin) end
-            as control_limit_low,
-        case when margin is not null then least(1.0, center_line + margin) end
-            as control_limit_high,
+        control_limit_low,
+        control_limit_high,
         case
             when is_judged
-                then violation_rate < center_line - margin or violation_rate > center_line + margin
+                then violation_rate < control_limit_low or violation_rate > control_limit_high
         end as is_out_of_control
     from limits
 )

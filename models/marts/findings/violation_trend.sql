@@ -3,7 +3,7 @@
 {% set confidence_z, power_z, critical_z = normal_quantiles([
     (1 + var('confidence_level')) / 2,
     var('power'),
-    1 - var('alpha') / (2 * tests),
+    1 - level_of_a_look() / (2 * tests),
 ]) %}
 
 with days as (
@@ -126,39 +126,74 @@ weighted_days as (
 
 {{ weighted_line_ctes('weighted_days', 'line') }},
 
+neighbours as (
+    select
+        *,
+        sqrt(weight) * residual as deviation,
+        lag(sqrt(weight) * residual) over (order by x) as deviation_before
+    from line
+),
+
 moments as (
     select
         max(slope) as slope,
         max(variation) as variation,
-        sum(weight * residual * residual) as squared_residuals
-    from line
+        {{ exact_sum('deviation * deviation') }} as squared_residuals,
+        {{ exact_sum('deviation * deviation_before') }} as neighbouring_residuals
+    from neighbours
+),
+
+-- How much a day resembles the one before. A line through the days takes some of that away, which is
+-- added again; what chance alone often makes is none.
+autocorrelations as (
+    select
+        spreads.*,
+        moments.slope,
+        moments.variation,
+        moments.squared_residuals as weighted_squares,
+        (
+            spreads.days * {{ ratio('moments.neighbouring_residuals', 'moments.squared_residuals') }}
+            + 2
+        ) / nullif(greatest(0, spreads.days - 4), 0) as autocorrelation
+    from spreads
+    cross join moments
+),
+
+-- Days that resemble each other are worth as many as are independent.
+effective_days as (
+    select
+        *,
+        case
+            when autocorrelation > 1.6449 / sqrt(days)
+                then (1 - least(autocorrelation, 0.95)) / (1 + least(autocorrelation, 0.95))
+            else 1.0
+        end as independent_share
+    from autocorrelations
 ),
 
 -- The larger of the error that users as clusters make and that by which the days scatter (Knapp and
 -- Hartung, 2003).
 estimated as (
     select
-        spreads.days,
-        spreads.events,
-        spreads.violation_events,
-        spreads.weeks,
-        spreads.degrees_of_freedom,
-        case when spreads.degrees_of_freedom > 0 then moments.slope end as change_per_week,
+        days,
+        events,
+        violation_events,
+        weeks,
+        greatest(1.0, days * independent_share - 2) as degrees_of_freedom,
+        case when degrees_of_freedom > 0 then slope end as change_per_week,
         sqrt(
-            greatest(
-                spreads.event_variance, moments.squared_residuals / spreads.degrees_of_freedom
-            ) / nullif(moments.variation, 0)
+            greatest(event_variance, weighted_squares / degrees_of_freedom)
+            / independent_share / nullif(variation, 0)
         ) as standard_error
-    from spreads
-    cross join moments
+    from effective_days
 ),
 
 tests as (
     select
         'trend' as test_key,
-        degrees_of_freedom,
-        sqrt(ln(1 + power(change_per_week / nullif(standard_error, 0), 2) / degrees_of_freedom))
-            as root
+        {{ beta_of_f(
+            'power(change_per_week / nullif(standard_error, 0), 2)', '1', 'degrees_of_freedom'
+        ) }}
     from estimated
 ),
 
@@ -174,9 +209,9 @@ levels as (
     ) as chosen (test_key, z)
 ),
 
-{{ student_node_ctes() }},
+{{ beta_node_ctes() }},
 
-{{ student_tail_ctes('tests', 'tails') }},
+{{ beta_tail_ctes('tests', 'tails') }},
 
 {{ student_quantile_ctes('levels') }},
 
@@ -232,6 +267,7 @@ trend as (
         detectable_change,
         p_value,
         p_adjusted,
+        {{ p_of_daily_looks('p_adjusted') }} as p_adjusted_daily,
         {{ trend_verdict(
             'days', 'violation_events', 'events', 'p_adjusted', 'change_over_period'
         ) }} as verdict

@@ -83,7 +83,8 @@ users as (
         adjusted.p_adjusted,
         {{ shrunk_rate('rated.violation_rate', 'rated.events') }} as shrunk_violation_rate,
         {{ risk_evidence(
-            'adjusted.smallest_possible_p_value', 'adjusted.p_value', 'adjusted.p_adjusted'
+            'adjusted.smallest_possible_p_value', 'adjusted.p_value', 'adjusted.p_adjusted',
+            'rated.violation_rate - shrinkage.overall_rate'
         ) }} as risk_evidence
     from rated
     inner join adjusted

@@ -1,0 +1,48 @@
+{% set has_lone_events = may_be_missing('user_id') and not column_named('user_id').is_absent %}
+
+with users as (
+    select
+        risk_tier,
+        cast(events as double) as events,
+        cast(events - warning_events - violation_events as double) as compliant_events,
+        cast(warning_events as double) as warning_events,
+        cast(violation_events as double) as violation_events
+    from {{ ref('dim_users') }}
+),
+
+tiers as (
+    select
+        risk_tier as member,
+        {%- for column in ['events', 'compliant_events', 'warning_events', 'violation_events'] %}
+            cast(sum({{ column }}) as bigint) as {{ column }},
+        {%- endfor %}
+        count(*) as users,
+        sum(events) * sum(events) / sum(events * events) as effective_users,
+        {%- for outcome in outcomes() %}
+            {{ clustered_variance(squared_residuals(outcome ~ '_events', 'events'), 'events') }}
+                as {{ outcome }}_variance{{ ',' if not loop.last }}
+        {%- endfor %}
+    from users
+    group by risk_tier
+    {%- if has_lone_events %}
+
+        -- Events without a user are in no tier; each is a cluster of its own.
+        union all
+
+        select
+            'unknown' as member,
+            count(*) as events,
+            count(*) filter (where status = 'compliant') as compliant_events,
+            count(*) filter (where status = 'warning') as warning_events,
+            count(*) filter (where status = 'violation') as violation_events,
+            0 as users,
+            cast(count(*) as double) as effective_users,
+            cast(null as double) as violation_variance,
+            cast(null as double) as warning_variance
+        from {{ ref('int_accepted_events') }}
+        where user_id is null
+        having count(*) > 0
+    {%- endif %}
+)
+
+select * from tiers
