@@ -445,9 +445,9 @@ def postgres(
 
 
 def _scenarios() -> dict[str, str]:
-    from ott.lab.calibrate import SCENARIOS
+    from ott.lab.calibrate import WORLDS
 
-    return {name: scenario.description for name, scenario in SCENARIOS.items()}
+    return {name: world.description for name, world in WORLDS.items()}
 
 
 def _calibrate_epilog() -> str:
@@ -474,14 +474,17 @@ examples:
 )
 @SEED
 @option(
-    "--events N  events per data set; the scenarios of days and the planted ones have 4 and the "
-    "realistic 12 times as many",
-    IntRange(100, 1_000_000),
-    5000,
+    "--events N  events per data set (default: those of the scenario)", IntRange(100, 10_000_000)
 )
 @option(
     "--scenarios NAME...  which scenarios to run, see below (default: all)", name_from(_scenarios)
 )
+@option(
+    "--project PATH  the project whose models run (default: this one)",
+    click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    PROJECT,
+)
+@option("--vars YAML  settings beside those of dbt_project.yml, as for dbt", default="{}")
 @option(
     f"--workers N  processes that run the models (default: one per core, here {CORES})",
     IntRange(1, 256),
@@ -491,7 +494,9 @@ examples:
     "--output PATH  a JSON file to write the shares to, in a folder that exists",
     click.Path(dir_okay=False, path_type=Path),
 )
-def calibrate(scenarios: tuple[str, ...], output: Path | None, **sizes: int) -> None:
+def calibrate(
+    scenarios: tuple[str, ...], output: Path | None, project: Path, vars: str, **sizes: Any
+) -> None:
     """Show whether the statistics keep what they promise.
 
     That is, on synthetic data sets: how often the findings claim a difference where there is none,
@@ -510,8 +515,8 @@ def calibrate(scenarios: tuple[str, ...], output: Path | None, **sizes: int) -> 
             f"folder {output.resolve().parent} does not exist: create it first"
         )
     started = time.monotonic()
-    names = list(dict.fromkeys(scenarios or calibrate.SCENARIOS))
-    result = calibrate.calibrate(names, **sizes)
+    names = list(dict.fromkeys(scenarios or calibrate.WORLDS))
+    result = calibrate.calibrate(names, **sizes, project=project, settings=vars)
     if output:
         output.write_text(f"{json.dumps(result, indent=2)}\n", encoding="utf-8")
     print(calibrate.as_markdown(result))
