@@ -87,9 +87,9 @@ totals as (
         cast(coalesce(sum(line_of_events.violation_events), 0) as bigint) as violation_events,
         max(line_of_events.x) - min(line_of_events.x) as weeks,
         case when count(*) > 2 then count(*) - 2 end as degrees_of_freedom,
-        sum(line_of_events.weight * line_of_events.residual * line_of_events.residual)
+        {{ exact_sum('line_of_events.weight * line_of_events.residual * line_of_events.residual') }}
             as squared_residuals,
-        sum(line_of_events.weight * (1 - line_of_events.leverage)) as free_events
+        {{ exact_sum('line_of_events.weight * (1 - line_of_events.leverage)') }} as free_events
     from line_of_events
 ),
 
