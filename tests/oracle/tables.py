@@ -33,6 +33,8 @@ SLICES = {
     "compliance_by_data_sharing": ["data_shared"],
     "compliance_by_hour": ["event_hour"],
     "compliance_by_concurrent_streams": ["concurrent_streams"],
+    "compliance_by_age_band": ["age_band"],
+    "compliance_by_weekday": ["weekday"],
     "compliance_by_date": ["event_date"],
     "compliance_by_user_risk_tier": ["risk_tier"],
 }
@@ -519,6 +521,7 @@ class Oracle:
         """Members of all dimensions, known ones without events too."""
         observed = {
             "event_hour": range(24),
+            "age_band": [band["age_band"] for band in registry("age_bands")],
             "event_date": self.days.index,
             "concurrent_streams": self.dimensions["concurrent_streams"].index,
         }
@@ -729,17 +732,26 @@ class Oracle:
         rows = []
         for x, y in combinations(METRICS, 2):
             metrics = self.events[[x, y]].dropna().astype(float)
-            n = len(metrics)
-            row = {"metric_x": x, "metric_y": y, "events": n}
-            for name, method, p_value in (
-                ("pearson", stats.pearsonr, "p_value"),
-                ("spearman", stats.spearmanr, "spearman_p_value"),
+            of_users = self.events.loc[metrics.index, "user_id"].value_counts()
+            squares = (of_users.astype(float) ** 2).sum() + len(metrics) - of_users.sum()
+            effective = ratio(len(metrics) ** 2, squares) if len(metrics) else 0
+            row = {"metric_x": x, "metric_y": y, "events": len(metrics)}
+            row["effective_events"] = effective
+            for name, method, prefix in (
+                ("pearson", stats.pearsonr, ""),
+                ("spearman", stats.spearmanr, "spearman_"),
             ):
                 is_fixed = min(metrics[x].nunique(), metrics[y].nunique()) < 2
-                found = (math.nan, math.nan) if is_fixed else method(metrics[x], metrics[y])
-                row[name], row[p_value] = found[0], found[1] if n > 3 else math.nan
+                row[name] = r = math.nan if is_fixed else method(metrics[x], metrics[y])[0]
+                tail = stats.beta.cdf(1 - r**2, effective / 2 - 1, 0.5)
+                row[f"{prefix}p_value"] = tail if effective > 3 else math.nan
             rows.append(row)
-        return pd.DataFrame(rows)
+        rows = pd.DataFrame(rows)
+        # One family: both coefficients of all pairs.
+        p_values = rows[["p_value", "spearman_p_value"]]
+        adjusted_p_values = adjusted(p_values.to_numpy().ravel()).reshape(p_values.shape)
+        rows[["p_adjusted", "spearman_p_adjusted"]] = adjusted_p_values
+        return rows
 
     @cached_property
     def session_statistics(self) -> pd.DataFrame:
@@ -759,9 +771,14 @@ class Oracle:
             ("user_violation_rate", self.users["violation_rate"]),
         ):
             bins = self.vars[f"{name}_bins"]
-            frequencies, edges = np.histogram(values.dropna().astype(float), bins=bins)
+            values = values.dropna().astype(float)
+            if name == "user_age" and len(values):
+                years = math.ceil((values.max() + 1 - values.min()) / bins)
+                bins = np.arange(values.min(), values.max() + 1 + years, years)
+            frequencies, edges = np.histogram(values, bins=bins)
             rows = {"bin_start": edges[:-1], "bin_end": edges[1:], "frequency": frequencies}
-            found[f"{name}_histogram"] = pd.DataFrame({"bin_number": range(1, bins + 1), **rows})
+            numbers = range(1, len(frequencies) + 1)
+            found[f"{name}_histogram"] = pd.DataFrame({"bin_number": numbers, **rows})
         return found
 
     # --- summary ---------------------------------------------------------------------------------
@@ -819,11 +836,24 @@ class Oracle:
             "ambiguous_local_times": 0,
             **{f"missing_{column}_share": self.events[column].isna().mean() for column in OPTIONAL},
         }
+        named = {
+            "event_hour": ["highest_violation_hour"],
+            "region": ["highest_violation_region", "best_compliance_region"],
+            "regulation": ["highest_violation_regulation"],
+            "data_shared": ["highest_violation_data_sharing"],
+        }
+        judged = {name: (key, str(figures[name])) for key in named for name in named[key]}
+        for name in ("highest_violation_hour", "highest_violation_regulation"):
+            judged[f"{name}_rate"] = judged[name]
+        judged["full_minus_none_sharing_rate"] = ("data_shared", "full")
+        judged |= {f"violation_rate_{name.lower()}": ("region", name) for name in known("region")}
+        verdicts = self.by_member.set_index(["dimension", "member"])["verdict"]
         values = pd.Series(figures, dtype=object)
         is_text = values.map(lambda value: isinstance(value, str))
         summary = {
             "value_number": values.mask(is_text).astype(float),
             "value_text": values.where(is_text, None),
+            "verdict": pd.Series({name: verdicts[key] for name, key in judged.items()}),
         }
         return pd.DataFrame(summary).rename_axis("metric").reset_index()
 
