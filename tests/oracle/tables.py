@@ -405,8 +405,6 @@ class Oracle:
         t = rows.pop("excess") / np.sqrt(rows["design_effect"])
         t = t.where(rows["days"] == "all")
         rows["adjusted_p_value"] = 2 * stats.t.sf(abs(t), rows["denominator_degrees"])
-        rows["adjusted_p_value"] = rows.groupby(keys)["adjusted_p_value"].transform(adjusted)
-
         level, least = self.level, self.least_effect
         too_few = rows["is_sparse"] | rows["is_too_few"]
         differs = (rows["p_adjusted"] < level) & (rows["p_of_dimension"] < level)
@@ -693,13 +691,17 @@ class Oracle:
         weight = n / (1 + n * between)
         change, variance, residual, _ = line(x, k / n, weight)
         error = math.sqrt(variance * max(event_variance, (weight * residual**2).sum() / freedom))
-        # Days that resemble the one before are worth fewer; a line takes some of that away.
+        # Days that resemble the one before are worth fewer. A line takes some of that away, and chance
+        # among the events of a day has no memory.
         scaled = np.sqrt(weight) * residual
         memory = ratio((scaled[1:] * scaled[:-1]).sum(), (scaled**2).sum()) * len(n) + 2
-        memory = min(0.95, memory / (len(n) - 4)) if len(n) > 4 else 0.0
-        if memory > stats.norm.ppf(0.95).round(4) / math.sqrt(len(n)):
-            error *= math.sqrt((1 + memory) / (1 - memory))
-            freedom = max(1.0, len(n) * (1 - memory) / (1 + memory) - 2)
+        memory = memory / (len(n) - 4) if len(n) > 4 else 0.0
+        of_days = np.mean(1 - 1 / (1 + n * between))
+        if of_days > 0 and memory > 1.2816 / math.sqrt(len(n)):
+            memory = min(0.95, memory / of_days)
+            repeated = 1 + 2 * of_days * memory / (1 - memory)
+            error *= math.sqrt(repeated)
+            freedom = max(1.0, len(n) / repeated - 2)
         half_width = stats.t.ppf((1 + self.vars["confidence_level"]) / 2, freedom) * error
         found = {
             "change_per_week": change,

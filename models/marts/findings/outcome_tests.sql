@@ -70,7 +70,7 @@ tested as (
         scored.*,
         {{ normal_two_sided_p('scored.z') }} as p_value,
         clustered_tails.p_value as clustered_p_value,
-        mix_tails.p_value as mix_p_value
+        mix_tails.p_value as adjusted_p_value
     from scored
     inner join clustered_tails on scored.test_key = clustered_tails.test_key
     left join mix_tails on scored.test_key = mix_tails.test_key
@@ -81,8 +81,6 @@ steps as (
         *,
         {{ holm_step('clustered_p_value', ties='member', family='dimension, outcome, days') }}
             as holm_step,
-        {{ holm_step('mix_p_value', ties='member', family='dimension, outcome, days') }}
-            as mix_holm_step,
         count(clustered_p_value) over (partition by dimension, outcome, days) as family_size
     from tested
 ),
@@ -92,10 +90,7 @@ adjusted as (
         *,
         {{ holm_adjusted(
             'holm_step', 'clustered_p_value', ties='member', family='dimension, outcome, days'
-        ) }} as p_adjusted,
-        {{ holm_adjusted(
-            'mix_holm_step', 'mix_p_value', ties='member', family='dimension, outcome, days'
-        ) }} as adjusted_p_value
+        ) }} as p_adjusted
     from steps
 ),
 
@@ -107,7 +102,8 @@ claimed as (
         {{ is_claimed('associations.p_adjusted') }}
         and {{ is_claimed('adjusted.p_adjusted') }}
         and {{ is_large_enough('adjusted.rate_difference') }} as is_different,
-        -- With nothing to compare within the mix, the difference stands.
+        -- A second look at a difference that was found, so for itself; with nothing to compare within
+        -- the mix, it stands.
         coalesce(
             {{ is_claimed('adjusted.adjusted_p_value') }}
             and {{ is_large_enough('adjusted.adjusted_difference') }}

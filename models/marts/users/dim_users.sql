@@ -14,7 +14,7 @@ totals as (
         cast(sum(violation_events) as bigint) as violation_events,
         cast(sum(warning_events) as bigint) as warning_events,
         {{ ratio(
-            exact_sum('session_duration_minutes', digits=9), 'sum(events_with_duration)'
+            exact_sum('session_duration_minutes'), 'sum(events_with_duration)'
         ) }}
             as average_session_duration_minutes,
         {{ ratio('sum(concurrent_streams)', 'sum(events_with_streams)') }}
