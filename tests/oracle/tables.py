@@ -492,16 +492,17 @@ class Oracle:
     @cached_property
     def rates(self) -> pd.DataFrame:
         """Intervals of members with events and of tiers, at effective events, by Student's t."""
-        effects = self.compared.groupby(["dimension", "outcome"])["design_effect"].first()
+        of_dimensions = self.compared.groupby(["dimension", "outcome"])
+        effects = of_dimensions["design_effect"].first()
+        freedoms = of_dimensions["denominator_degrees"].first().fillna(np.inf)
         parts = []
         counts = {**self.dimensions, "risk_tier": self.risk_tiers}
         for (name, members), outcome in product(counts.items(), OUTCOMES):
             n, rate = members["events"], members[f"{outcome}_events"] / members["events"]
             of_member = ratio(members[f"{outcome}_variance"], rate * (1 - rate))
             effect = np.fmax(np.fmax(1.0, of_member), effects.get((name, outcome), 1.0))
-            z = stats.t.ppf(
-                (1 + self.vars["confidence_level"]) / 2, np.fmax(1, members["effective_users"] - 1)
-            )
+            level = (1 + self.vars["confidence_level"]) / 2
+            z = stats.t.ppf(level, freedoms.get((name, outcome), np.inf))
             size = n / effect
             middle, spread = rate + z**2 / (2 * size), rate * (1 - rate) / size
             half_width = z * np.sqrt(spread + (z / (2 * size)) ** 2)
@@ -561,7 +562,6 @@ class Oracle:
         users["compliant_events"] = users["events"] - others
         groups = users.groupby("risk_tier")
         counts = groups[["events", "users", *STATUS_EVENTS]].sum()
-        counts["effective_users"] = groups["events"].agg(effective)
         for outcome in OUTCOMES:
             name = f"{outcome}_events"
             rate = counts[name] / counts["events"]
@@ -571,7 +571,7 @@ class Oracle:
             ]
         if (lone := self.events[self.events["user_id"].isna()]["status"]).size:
             of_statuses = [(lone == status).sum() for status in STATUSES]
-            counts.loc["unknown"] = [len(lone), 0, *of_statuses, len(lone), math.nan, math.nan]
+            counts.loc["unknown"] = [len(lone), 0, *of_statuses, math.nan, math.nan]
         return counts
 
     @cached_property
@@ -691,8 +691,8 @@ class Oracle:
         weight = n / (1 + n * between)
         change, variance, residual, _ = line(x, k / n, weight)
         error = math.sqrt(variance * max(event_variance, (weight * residual**2).sum() / freedom))
-        # Days that resemble the one before are worth fewer. A line takes some of that away, and chance
-        # among the events of a day has no memory.
+        # Days that resemble the one before are worth fewer. A line takes some of that away, and
+        # chance among the events of a day has no memory.
         scaled = np.sqrt(weight) * residual
         memory = ratio((scaled[1:] * scaled[:-1]).sum(), (scaled**2).sum()) * len(n) + 2
         memory = memory / (len(n) - 4) if len(n) > 4 else 0.0
