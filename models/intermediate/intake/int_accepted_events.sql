@@ -23,7 +23,8 @@ accepted as (
         {{ weekday('source_date') }} as weekday,
         case
             {%- for band in age_bands() %}
-                when {{ 'user_age < ' ~ band.below if band.below else 'user_age is not null' }} then '{{ band.age_band }}'
+                when {{ 'user_age < ' ~ band.below if band.below else 'user_age is not null' }}
+                    then '{{ band.age_band }}'
             {%- endfor %}
         end as age_band,
         occurred_at

@@ -1,4 +1,10 @@
 {% set metrics = event_metrics() %}
+{% set metric_pairs = [] %}
+{% for metric_x in metrics[:-1] %}
+    {% for metric_y in metrics[loop.index:] %}
+        {% do metric_pairs.append((metric_x, metric_y)) %}
+    {% endfor %}
+{% endfor %}
 {# All but the duration have few values. #}
 {% set metrics_of_few_values = metrics | reject('equalto', 'session_duration_minutes') | list %}
 {# A pair rests on the events that have both: those with a metric that may be missing, or all. #}
@@ -146,32 +152,26 @@ deviations as (
 
 -- Each with the events that have the other metric, too.
 pairs as (
-    {%- for metric_x in metrics[:-1] %}
-        {%- set is_first = loop.first %}
-        {%- for metric_y in metrics[loop.index:] %}
-            {{- ' union all' if not (is_first and loop.first) }}
-            select
-                '{{ metric_x }}' as metric_x,
-                '{{ metric_y }}' as metric_y,
-                '{{ "with_" ~ metric_y if "with_" ~ metric_y in kinds_of_events else "events" }}'
-                    as counted_x,
-                '{{ "with_" ~ metric_x if "with_" ~ metric_x in kinds_of_events else "events" }}'
-                    as counted_y
-        {%- endfor %}
+    {%- for metric_x, metric_y in metric_pairs %}
+        select
+            '{{ metric_x }}' as metric_x,
+            '{{ metric_y }}' as metric_y,
+            '{{ "with_" ~ metric_y if "with_" ~ metric_y in kinds_of_events else "events" }}'
+                as counted_x,
+            '{{ "with_" ~ metric_x if "with_" ~ metric_x in kinds_of_events else "events" }}'
+                as counted_y
+        {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
 -- The events of a user that have both metrics of a pair.
 user_counts as (
     select
-        user_id,
-        {%- for metric_x in metrics[:-1] %}
-            {%- set is_last = loop.last %}
-            {%- for metric_y in metrics[loop.index:] %}
-                count(*) filter (where {{ metric_x }} is not null and {{ metric_y }} is not null)
-                    as {{ metric_x }}_and_{{ metric_y }}{{ ',' if not (is_last and loop.last) }}
-            {%- endfor %}
+        {%- for metric_x, metric_y in metric_pairs %}
+            count(*) filter (where {{ metric_x }} is not null and {{ metric_y }} is not null)
+                as {{ metric_x }}_and_{{ metric_y }},
         {%- endfor %}
+        user_id
     from {{ ref('int_accepted_events') }}
     group by user_id
 ),
@@ -179,20 +179,17 @@ user_counts as (
 -- As many independent events as tell as much, if those of a user all tell the same (Kish, 1965); without a
 -- user, each stands for itself.
 effective_counts as (
-    {%- for metric_x in metrics[:-1] %}
-        {%- set is_first = loop.first %}
-        {%- for metric_y in metrics[loop.index:] %}
-            {%- set events = metric_x ~ '_and_' ~ metric_y %}
-            {{- ' union all' if not (is_first and loop.first) }}
-            select
-                '{{ metric_x }}' as metric_x,
-                '{{ metric_y }}' as metric_y,
-                {{ ratio(
-                    'power(sum(' ~ events ~ '), 2)',
-                    'sum(case when user_id is null then ' ~ events ~ ' else ' ~ events ~ ' * ' ~ events ~ ' end)'
-                ) }} as effective_events
-            from user_counts
-        {%- endfor %}
+    {%- for metric_x, metric_y in metric_pairs %}
+        {%- set events = metric_x ~ '_and_' ~ metric_y %}
+        select
+            '{{ metric_x }}' as metric_x,
+            '{{ metric_y }}' as metric_y,
+            {{ ratio(
+                'power(sum(' ~ events ~ '), 2)',
+                'sum(' ~ events ~ ' * case when user_id is null then 1 else ' ~ events ~ ' end)'
+            ) }} as effective_events
+        from user_counts
+        {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
@@ -293,14 +290,12 @@ correlations as (
         coefficients.metric_y,
         coefficients.events,
         coefficients.effective_events,
-        {%- for kind, prefix in [('pearson', ''), ('spearman', 'spearman_')] %}
-            max(case when tested.kind = '{{ kind }}' then coefficients.coefficient end)
-                as {{ kind }},
-            max(case when tested.kind = '{{ kind }}' then tested.p_value end)
-                as {{ prefix }}p_value,
-            max(case when tested.kind = '{{ kind }}' then tested.p_adjusted end)
-                as {{ prefix }}p_adjusted{{ ',' if not loop.last }}
-        {%- endfor %}
+        max(case when tested.kind = 'pearson' then coefficients.coefficient end) as pearson,
+        max(case when tested.kind = 'pearson' then tested.p_value end) as p_value,
+        max(case when tested.kind = 'pearson' then tested.p_adjusted end) as p_adjusted,
+        max(case when tested.kind = 'spearman' then coefficients.coefficient end) as spearman,
+        max(case when tested.kind = 'spearman' then tested.p_value end) as spearman_p_value,
+        max(case when tested.kind = 'spearman' then tested.p_adjusted end) as spearman_p_adjusted
     from coefficients
     inner join tested
         on
