@@ -458,7 +458,9 @@ class Oracle:
             spread = max(0, (weights * demanded**2).sum() - mean**2)
             power = z_power * math.sqrt(1 + spread + mean**2 / (2 * denominator))
             error = row.error * math.sqrt(row.design_effect)
-            higher = min(row.pooled + (mean + z_power) * error, max(row.pooled, 0.5))
+            higher = min(row.pooled + (mean + power) * error, max(row.pooled, 0.5))
+            pooled = row.pooled + (higher - row.pooled) * row.n / (row.n + row.rest)
+            error *= math.sqrt(pooled * (1 - pooled) / (row.pooled * (1 - row.pooled)))
             variance = higher * (1 - higher) / row.n + row.pooled * (1 - row.pooled) / row.rest
             alternative = math.sqrt(row.design_effect * variance)
             found.append(max(mean * error, self.least_effect) + power * alternative)
