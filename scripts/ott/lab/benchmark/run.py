@@ -10,12 +10,11 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +26,7 @@ from ott.files import whole_file
 from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
 from ott.lab.benchmark.inputs import Input, prepare
 from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
+from ott.releases import git_commit
 
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
 
@@ -60,7 +60,7 @@ def machine() -> dict[str, object]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "versions": versions,
-        "commit": _commit(),
+        "commit": git_commit() or "unknown",
     }
 
 
@@ -70,19 +70,6 @@ def _processor() -> str:
         if found := re.search(r"^model name\s*: (.*)$", text, re.MULTILINE):
             return found[1].strip()
     return platform.machine()
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short", "HEAD")
-        return f"{commit} with changes" if git("status", "--porcelain") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def say(text: str) -> None:
@@ -112,9 +99,8 @@ def run_all(options: Options, result: dict) -> None:
         prepare(options.output / "inputs", events, options.seed, options.days, say)
         for events in options.sizes
     ]
-    counts = ("rows", "next_rows", "users", "bytes")
     result["inputs"] = {
-        str(one.events): {name: getattr(one, name) for name in counts} for one in inputs
+        str(one.events): asdict(one) | {"folder": one.folder.name} for one in inputs
     }
     with_rows, work = not options.no_row_level_release, options.output / "work"
     bench = Bench(work, options.memory_limit, with_rows, options.spark_dbt)
@@ -124,28 +110,14 @@ def run_all(options: Options, result: dict) -> None:
         about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
         say(f"{about} ...")
         found = bench.run(step, chosen, is_sample=events == SAMPLE)
-        measured = found.measured
-        result["runs"].append(
-            {
-                "step": step,
-                "events": events,
-                "round": number,
-                # Without the folders that this project lies in.
-                "command": [
-                    word.replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
-                    for word in found.command
-                ],
-                "seconds": measured.seconds,
-                "cpu_seconds": measured.cpu_seconds,
-                "peak_bytes": measured.peak_bytes,
-                "memory_limit": options.memory_limit,
-                "details": found.details,
-                "problem": found.problem,
-            }
-        )
-        times = f"{measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of CPU)"
+        run = {"step": step, "events": events, "round": number, **asdict(found)}
+        # Without the folders that this project lies in.
+        here = re.compile("|".join(re.escape(f"{path}{os.sep}") for path in (PROJECT, sys.prefix)))
+        run["command"] = [here.sub("", word) for word in found.command]
+        result["runs"].append(run | {"memory_limit": options.memory_limit})
+        times = f"{found.seconds:.1f} s ({found.cpu_seconds:.1f} s of CPU)"
         problem = f"\n{found.problem}" if found.problem else ""
-        say(f"{about}: {times}, {measured.peak_bytes / 1e9:.2f} GB{problem}")
+        say(f"{about}: {times}, {found.peak_bytes / 1e9:.2f} GB{problem}")
         result["summary"] = summarize(result)
         texts = {"json": json.dumps(result, indent=2) + "\n", "md": as_markdown(result)}
         for suffix, text in texts.items():
