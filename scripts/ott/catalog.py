@@ -1,7 +1,5 @@
 """A release as other programs need it: its tables, what they say about themselves, their rows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager

@@ -3,8 +3,6 @@
 Modules that take long to import are imported by the commands that need them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

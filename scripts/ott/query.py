@@ -1,7 +1,5 @@
 """Answers to SQL from a release, as text of which nothing is cut."""
 
-from __future__ import annotations
-
 import csv
 import io
 import shutil

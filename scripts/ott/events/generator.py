@@ -3,8 +3,6 @@
 The same arguments give the same rows, and with the same library versions the same bytes.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math
@@ -15,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle, product
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -509,7 +508,7 @@ class Choice:
     user_effect_sd: float | None
     defect_rate: float | None
 
-    def completed(self) -> Choice:
+    def completed(self) -> Self:
         """Return the choice with its defaults; raises WrongArgumentsError if it makes no sense."""
         own = OPTIONS_OF_SCENARIO[self.scenario]
         effects = EFFECTS_OF_SCENARIO.get(self.scenario, NULL_EFFECTS)

@@ -6,8 +6,6 @@ tables until the moment at which they see the new ones; no transaction sees both
 `ott postgres --help` says what is kept and what is refused.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterable, Sequence

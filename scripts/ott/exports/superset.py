@@ -4,8 +4,6 @@ The bundle is a ZIP file of Superset's export format. The same release and argum
 bytes, and every object keeps its identifier, so that an import updates what an earlier one made.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterable, Sequence

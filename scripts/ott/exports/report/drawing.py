@@ -5,8 +5,6 @@ names of those columns. Colours are CSS variables and patterns of the page, so t
 light, dark and print without being drawn anew.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, time

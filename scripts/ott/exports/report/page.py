@@ -1,7 +1,5 @@
 """The report: what the template shows, and the file that it makes."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence

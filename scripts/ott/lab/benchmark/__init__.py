@@ -1,7 +1,5 @@
 """The benchmark: its inputs, the engines, and the figures by other means."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from ott.registry import variables

@@ -1,7 +1,5 @@
 """What costs in a build, with SQL written by hand for DuckDB."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import duckdb

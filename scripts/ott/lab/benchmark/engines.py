@@ -1,7 +1,5 @@
 """What is measured: the commands, and what they leave behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

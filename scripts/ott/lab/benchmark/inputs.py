@@ -1,7 +1,5 @@
 """Events to measure with: realistic ones with a few defects, one Parquet file a day."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

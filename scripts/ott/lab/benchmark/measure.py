@@ -1,7 +1,5 @@
 """Running a command and watching its whole process tree."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -3,8 +3,6 @@
 A round runs each step once; what is measured is that of the whole process tree.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

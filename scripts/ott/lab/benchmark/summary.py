@@ -1,7 +1,5 @@
 """What follows from the runs: medians, ratios and goals, as data and as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -3,8 +3,6 @@
 Text is read as categories: as plain strings it would take several times the memory and time.
 """
 
-from __future__ import annotations
-
 from glob import glob
 from pathlib import Path
 

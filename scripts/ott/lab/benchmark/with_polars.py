@@ -1,7 +1,5 @@
 """What costs in a build, with polars."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import polars as pl
