@@ -549,10 +549,10 @@ examples:
     "DuckDB's own)",
     memory,
 )
-@option(
-    "--no-row-level-release  leave the tables with a row an event or a user out of the releases",
-    bool,
+@click.option(
+    "--no-row-level-release",
     is_flag=True,
+    help="leave the tables with a row an event or a user out of the releases",
 )
 @option(
     "--spark-dbt PATH  dbt of an environment with dbt-spark, for the engine spark; "

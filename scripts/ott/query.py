@@ -17,11 +17,7 @@ KEY_FINDINGS = "select finding, verdict from key_findings order by display_order
 
 
 def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
-    """Return the rows of a query, by default the key findings, as text.
-
-    The schema of the marts need not be named. Raises ReleaseError when there is no release, and
-    OttError with DuckDB's reason when the query fails.
-    """
+    """Return the answer to a query, by default the key findings, as text, or raise OttError."""
     with Release(where) as release:
         try:
             release.connection.execute(f"set schema = '{SCHEMA}'")

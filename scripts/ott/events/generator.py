@@ -446,10 +446,7 @@ def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Return a table of `SCHEMA` as text: UTC times without zone, decimals without exponent.
-
-    A decimal has as many digits as it takes to read the same number back.
-    """
+    """Return a table of `SCHEMA` as text: UTC without zone, the shortest decimals that tell all."""
     minutes = table["session_duration_minutes"]
     values = minutes.unique()
     decimals = [np.format_float_positional(value, trim="0") for value in values.to_pylist()]
@@ -577,10 +574,7 @@ def _watched(chunks: Iterable[pa.Table], events: int) -> Iterator[pa.Table]:
 
 
 def generate(choice: Choice) -> list[Path]:
-    """Write the chosen events, and what is known about them, and return the files.
-
-    Raises OttError when that is impossible; the files are then as they were.
-    """
+    """Write the chosen events, and what is known about them, or nothing; return the files."""
     choice = choice.completed()
     beside = truth_path(choice.output)
     try:

@@ -121,8 +121,6 @@ def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: Sequence = ()
         "columns": list(columns),
         "metrics": list(metrics) or None,
         "orderby": list(orderby),
-        "filters": [],
-        "extras": {"having": "", "where": ""},
         "row_limit": 1000,
     }
 
@@ -175,13 +173,11 @@ def bars(title: str, source: str, member: str, measure: str, number_format: str)
     metrics = [value_of(measure)]
     params = {
         **axis(title, number_format),
-        "x_axis": in_order(member),
+        **{"x_axis": in_order(member), "metrics": metrics},
         # For the colours: Superset gives one to each group.
         "groupby": [member],
-        "metrics": metrics,
-        "stack": "Stack",
+        **{"stack": "Stack", "orientation": "vertical"},
         **{"show_value": True, "only_total": True, "show_legend": False},
-        "orientation": "vertical",
     }
     name = f"{title} by {DIMENSIONS[member]['singular'] if member in DIMENSIONS else member}"
     columns = {member, measure, "display_order"}
@@ -357,8 +353,7 @@ def database_asset(database_path: str) -> dict[str, Any]:
                     # SQL Lab reads this file and no other one of the server.
                     "config": {"enable_external_access": False},
                 }
-            },
-            "allows_virtual_table_explore": True,
+            }
         },
         "uuid": identifier("database"),
     }
@@ -368,10 +363,8 @@ def dataset_asset(table: Table) -> dict[str, Any]:
     """Return a published table as a dataset, described by its comments."""
     return {
         "table_name": table.name,
-        "main_dttm_col": None,
         "description": table.comment.strip(),
         "schema": SCHEMA,
-        "sql": None,
         "columns": [
             {
                 "column_name": column.name,
@@ -380,11 +373,9 @@ def dataset_asset(table: Table) -> dict[str, Any]:
                 "type": column.type,
                 "is_dttm": column.type.startswith(("DATE", "TIMESTAMP")),
                 **dict.fromkeys(("is_active", "groupby", "filterable"), True),
-                "expression": None,
             }
             for column in table.columns
         ],
-        "metrics": [],
         "uuid": identifier(f"dataset/{table.name}"),
         "database_uuid": identifier("database"),
     }
@@ -409,7 +400,6 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "viz_type": chart.viz_type,
         "params": params,
         "query_context": json.dumps(context),
-        "cache_timeout": None,
         "uuid": identifier(f"chart/{chart.name}"),
         "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
@@ -458,16 +448,9 @@ def dashboard_asset(release: Release, charts: Sequence[Chart]) -> dict[str, Any]
         "metadata": {
             "color_scheme": "supersetColors",
             "label_colors": {**LABEL_COLORS, **{row["status"]: row["color"] for row in statuses}},
-            "shared_label_colors": [],
-            "map_label_colors": {},
-            "color_scheme_domain": [],
             # A dashboard left open shows a new release after five minutes.
             "refresh_frequency": 300,
-            "timed_refresh_immune_slices": [],
-            "expanded_slices": {},
-            "native_filter_configuration": [],
             "cross_filters_enabled": False,
-            "chart_configuration": {},
         },
         "published": True,
     }

@@ -84,11 +84,7 @@ class Input:
 
 
 def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str], None]) -> Input:
-    """Return about `events` events on `days` days and the day after; from the last time if there.
-
-    `folder` keeps the inputs of all arguments. Raises OttError if the generator fails, OSError
-    if the folder cannot be written.
-    """
+    """Return about `events` events on `days` days and the day after, made once."""
     arguments = {"events": events, "seed": seed, "days": days}
     own = folder / "-".join(f"{name}-{value}" for name, value in arguments.items())
     described = own / "input.json"

@@ -36,7 +36,6 @@ def measure(
     """Run a command in a folder with its output in the file `log`.
 
     Whatever ends this call early, Ctrl-C included, ends the command and all its processes first.
-    Raises OSError if the command cannot be started.
     """
     with log.open("wb") as output:
         started, collected = time.perf_counter(), sum(os.times()[2:4])

@@ -78,10 +78,7 @@ def say(text: str) -> None:
 def plan(
     inputs: list[Input], steps: list[str], repeat: int
 ) -> Iterator[tuple[int, int, str, Input]]:
-    """Yield round, size, step and input of every run, alternating between the steps.
-
-    A round begins with start-up and next to no events.
-    """
+    """Yield round, size, step and input of every run; a round begins with next to no events."""
     for number in range(1, repeat + 1):
         if any(step.startswith("dbt") for step in steps):
             for step in START_UP:
@@ -124,11 +121,7 @@ def run_all(options: Options, result: dict) -> None:
 
 
 def benchmark(options: Options) -> bool:
-    """Measure, print what was found, and return whether every measured command ended well.
-
-    Raises WrongArgumentsError when an engine lacks what it needs or nothing can be written to the
-    folder. What was measured before an error or Ctrl-C is kept.
-    """
+    """Measure, print and keep what was found; return whether every command ended well."""
     if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
         raise WrongArgumentsError(
             "the engine spark needs --spark-dbt, the dbt executable of an environment with "
