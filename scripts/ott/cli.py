@@ -576,8 +576,7 @@ def benchmark(sizes: tuple[int, ...], engines: tuple[str, ...], **rest: Any) -> 
     from ott.lab.benchmark import run
 
     chosen = engines or [name for name in _engines() if name != "spark"]
-    options = run.Options(sizes=sorted(set(sizes)), engines=list(dict.fromkeys(chosen)), **rest)
-    return 0 if run.benchmark(options) else 1
+    return int(not run.benchmark(sorted(set(sizes)), engines=list(dict.fromkeys(chosen)), **rest))
 
 
 @ott.group(

@@ -38,15 +38,9 @@ overall as (
 
 select
     '{dimension}' as dimension,
-    member::varchar as member,
-    events,
-    compliant_events,
-    warning_events,
-    violation_events,
-    users,
+    * exclude (rate, squared_violations, products, squared_events) replace (member::varchar as member),
     -- The sum over users of (violations - events * rate)^2.
     (squared_violations - 2 * rate * products + rate * rate * squared_events) / events
-    / nullif(1 - squared_events / events / events, 0) as variance,
-    dimension_variance
+    / nullif(1 - squared_events / events / events, 0) as variance
 from sums
 cross join overall;

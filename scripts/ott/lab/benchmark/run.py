@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,21 +28,6 @@ from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
 from ott.releases import git_commit
 
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to measure, and where to write; as `ott benchmark --help` says."""
-
-    sizes: list[int]
-    engines: list[str]
-    repeat: int
-    days: int
-    seed: int
-    memory_limit: str | None
-    no_row_level_release: bool
-    spark_dbt: str | None
-    output: Path
 
 
 def machine() -> dict[str, object]:
@@ -88,18 +74,19 @@ def plan(
                 yield number, events, step, chosen
 
 
-def run_all(options: Options, result: dict) -> None:
-    """Run everything, adding each run to the result, which is written after each."""
+def run_all(result: dict, output: Path, spark_dbt: str | None) -> None:
+    """Run what the arguments in the result say, adding each run to it, and write it after each."""
+    told = result["arguments"]
     inputs = [
-        prepare(options.output / "inputs", events, options.seed, options.days, say)
-        for events in options.sizes
+        prepare(output / "inputs", events, told["seed"], told["days"], say)
+        for events in result["sizes"]
     ]
     result["inputs"] = {
         str(one.events): asdict(one) | {"folder": one.folder.name} for one in inputs
     }
-    with_rows, work = not options.no_row_level_release, options.output / "work"
-    bench = Bench(work, options.memory_limit, with_rows, options.spark_dbt)
-    runs = list(plan(inputs, steps_of(options.engines), options.repeat))
+    with_rows = not told["no_row_level_release"]
+    bench = Bench(output / "work", told["memory_limit"], with_rows, spark_dbt)
+    runs = list(plan(inputs, steps_of(told["engines"]), told["repeat"]))
     for place, (number, events, step, chosen) in enumerate(runs, start=1):
         size = f"{size_text(events)} events" if events else "next to no events"
         about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
@@ -109,48 +96,50 @@ def run_all(options: Options, result: dict) -> None:
         # Without the folders that this project lies in.
         here = re.compile("|".join(re.escape(f"{path}{os.sep}") for path in (PROJECT, sys.prefix)))
         run["command"] = [here.sub("", word) for word in found.command]
-        result["runs"].append(run | {"memory_limit": options.memory_limit})
+        result["runs"].append(run | {"memory_limit": told["memory_limit"]})
         times = f"{found.seconds:.1f} s ({found.cpu_seconds:.1f} s of CPU)"
         problem = f"\n{found.problem}" if found.problem else ""
         say(f"{about}: {times}, {found.peak_bytes / 1e9:.2f} GB{problem}")
         result["summary"] = summarize(result)
         texts = {"json": json.dumps(result, indent=2) + "\n", "md": as_markdown(result)}
         for suffix, text in texts.items():
-            with whole_file(options.output / f"benchmark.{suffix}") as temporary:
+            with whole_file(output / f"benchmark.{suffix}") as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
 
-def benchmark(options: Options) -> bool:
-    """Measure, print and keep what was found; return whether every command ended well."""
-    if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
+def benchmark(sizes: list[int], output: Path, spark_dbt: str | None, **arguments: Any) -> bool:
+    """Measure, print and keep what was found; return whether every command ended well.
+
+    The arguments are those of `ott benchmark`.
+    """
+    if "spark" in arguments["engines"] and not (spark_dbt and shutil.which(spark_dbt)):
         raise WrongArgumentsError(
             "the engine spark needs --spark-dbt, the dbt executable of an environment with "
             "dbt-spark (or $OTT_BENCHMARK_SPARK_DBT); "
-            + (f"there is none at {options.spark_dbt}" if options.spark_dbt else "none is given")
+            + (f"there is none at {spark_dbt}" if spark_dbt else "none is given")
         )
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WrongArgumentsError(f"{options.output} cannot be made: {error.strerror}") from None
+        raise WrongArgumentsError(f"{output} cannot be made: {error.strerror}") from None
     started = time.monotonic()
-    told = ("engines", "repeat", "days", "seed", "memory_limit", "no_row_level_release")
     result = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": {name: getattr(options, name) for name in told},
-        "sizes": options.sizes,
+        "arguments": arguments,
+        "sizes": sizes,
         "steps": STEPS,
         "machine": machine(),
         "inputs": {},
         "runs": [],
     }
     try:
-        run_all(options, result)
+        run_all(result, output, spark_dbt)
     except KeyboardInterrupt:
         say("kept what was measured" if result["runs"] else "nothing was measured")
         raise
     finally:
         # Databases of this size would fill the disk.
-        shutil.rmtree(options.output / "work", ignore_errors=True)
+        shutil.rmtree(output / "work", ignore_errors=True)
     print(as_markdown(result))
-    say(f"took {(time.monotonic() - started) / 60:.1f} minutes, see {options.output}")
+    say(f"took {(time.monotonic() - started) / 60:.1f} minutes, see {output}")
     return not any(run["problem"] for run in result["runs"])
