@@ -200,17 +200,9 @@ def rates(
     queries = [query([x_axis], metrics), query([x_axis, group], dots)]
     shown = {
         **axis("Violation rate"),
-        "x_axis": x_axis,
-        "metrics": metrics,
-        "groupby": [],
-        "metrics_b": dots,
-        "groupby_b": [group],
-        "row_limit_b": 1000,
-        "truncate_metric_b": True,
-        "seriesTypeB": "scatter",
-        "markerSizeB": 11,
-        "yAxisIndex": 0,
-        "yAxisIndexB": 0,
+        **{"x_axis": x_axis, "metrics": metrics, "groupby": [], "yAxisIndex": 0},
+        **{"metrics_b": dots, "groupby_b": [group], "row_limit_b": 1000, "yAxisIndexB": 0},
+        **{"truncate_metric_b": True, "seriesTypeB": "scatter", "markerSizeB": 11},
         **params,
     }
     used = {*columns.split()}

@@ -28,11 +28,7 @@ UTC = "-Duser.timezone=UTC"
 
 @dataclass(frozen=True)
 class Settings:
-    """A cluster to start; `folder` keeps process ids and logs, `warehouse` the tables.
-
-    `cores` are those of each worker, `memory` is that of each worker and of the Thrift server,
-    such as 2g; `timeout` is how many seconds to wait for each process.
-    """
+    """A cluster to start, as `ott spark-cluster start --help` says."""
 
     folder: Path
     workers: int
