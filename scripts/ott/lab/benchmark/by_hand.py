@@ -15,8 +15,10 @@ def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
     config = {"storage_compatibility_version": "v1.4.0"}
     config |= {"memory_limit": memory_limit} if memory_limit else {}
     with duckdb.connect(folder / "by_hand.duckdb", config=config) as connection:
-        for name, value in {**variables(), "events": events, "seeds": str(SEEDS)}.items():
-            connection.execute(f"set variable {name} = ?", [value])
+        chosen = {name: value for name, value in variables().items() if value != {}}
+        for name, value in {**chosen, "events": events, "seeds": str(SEEDS)}.items():
+            # A bound value would make DuckDB import pandas.
+            connection.execute(f"set variable {name} = {_literal(value)}")
         connection.execute((HERE / "by_hand.sql").read_text("utf-8"))
         of_a_dimension = (HERE / "by_hand_dimension.sql").read_text("utf-8")
         into = "create table member_counts as"
@@ -26,3 +28,10 @@ def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
             filled = {"dimension": dimension, "member": member, "counted": counted, "into": into}
             connection.execute(of_a_dimension.format(**filled))
             into = "insert into member_counts"
+
+
+def _literal(value: object) -> str:
+    """Return a value as SQL; fractions as doubles, which plain literals are not."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return f"{value}::double" if isinstance(value, float) else str(value)
