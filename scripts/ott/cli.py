@@ -575,8 +575,8 @@ def benchmark(sizes: tuple[int, ...], engines: tuple[str, ...], **rest: Any) -> 
     """
     from ott.lab.benchmark import run
 
-    chosen = engines or [name for name in _engines() if name != "spark"]
-    return int(not run.benchmark(sorted(set(sizes)), engines=list(dict.fromkeys(chosen)), **rest))
+    chosen = dict.fromkeys(engines or [name for name in _engines() if name != "spark"])
+    return 0 if run.benchmark(sizes=sorted(set(sizes)), engines=[*chosen], **rest) else 1
 
 
 @ott.group(
