@@ -121,6 +121,8 @@ def query(columns: Iterable[Any], metrics: Iterable[Any], orderby: Sequence = ()
         "columns": list(columns),
         "metrics": list(metrics) or None,
         "orderby": list(orderby),
+        "filters": [],
+        "extras": {"having": "", "where": ""},
         "row_limit": 1000,
     }
 
@@ -345,7 +347,8 @@ def database_asset(database_path: str) -> dict[str, Any]:
                     # SQL Lab reads this file and no other one of the server.
                     "config": {"enable_external_access": False},
                 }
-            }
+            },
+            "allows_virtual_table_explore": True,
         },
         "uuid": identifier("database"),
     }
@@ -355,8 +358,10 @@ def dataset_asset(table: Table) -> dict[str, Any]:
     """Return a published table as a dataset, described by its comments."""
     return {
         "table_name": table.name,
+        "main_dttm_col": None,
         "description": table.comment.strip(),
         "schema": SCHEMA,
+        "sql": None,
         "columns": [
             {
                 "column_name": column.name,
@@ -365,9 +370,11 @@ def dataset_asset(table: Table) -> dict[str, Any]:
                 "type": column.type,
                 "is_dttm": column.type.startswith(("DATE", "TIMESTAMP")),
                 **dict.fromkeys(("is_active", "groupby", "filterable"), True),
+                "expression": None,
             }
             for column in table.columns
         ],
+        "metrics": [],
         "uuid": identifier(f"dataset/{table.name}"),
         "database_uuid": identifier("database"),
     }
@@ -392,6 +399,7 @@ def chart_asset(chart: Chart) -> dict[str, Any]:
         "viz_type": chart.viz_type,
         "params": params,
         "query_context": json.dumps(context),
+        "cache_timeout": None,
         "uuid": identifier(f"chart/{chart.name}"),
         "dataset_uuid": identifier(f"dataset/{chart.table}"),
     }
@@ -440,9 +448,16 @@ def dashboard_asset(release: Release, charts: Sequence[Chart]) -> dict[str, Any]
         "metadata": {
             "color_scheme": "supersetColors",
             "label_colors": {**LABEL_COLORS, **{row["status"]: row["color"] for row in statuses}},
+            "shared_label_colors": [],
+            "map_label_colors": {},
+            "color_scheme_domain": [],
             # A dashboard left open shows a new release after five minutes.
             "refresh_frequency": 300,
+            "timed_refresh_immune_slices": [],
+            "expanded_slices": {},
+            "native_filter_configuration": [],
             "cross_filters_enabled": False,
+            "chart_configuration": {},
         },
         "published": True,
     }
