@@ -1,4 +1,4 @@
-{#- What `scripts/ott/source.py` says of the source: a mapping with `query`, what the events are selected
+{#- What `scripts/ott/source/` says of the source: a mapping with `query`, what the events are selected
     from, `rows`, their number as counted when they were last `checked`, and `notes` on what parts of
     it lack. Stops the run with a sentence when it cannot be read. -#}
 {% macro event_source(checked=false) %}

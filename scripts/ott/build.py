@@ -48,10 +48,7 @@ def stop(*_: object) -> None:
 
 
 def build(options: Sequence[str] = ()) -> int:
-    """Build the project with options of dbt, publish it, and print what was found.
-
-    Returns dbt's exit code; raises OttError with what keeps dbt from beginning.
-    """
+    """Build with dbt's options, publish, print what was found, and return dbt's exit code."""
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, stop)
     # dbt takes the folder that it runs in for the project's.

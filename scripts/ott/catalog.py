@@ -1,7 +1,5 @@
 """A release as other programs need it: its tables, what they say about themselves, their rows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -98,10 +96,7 @@ class Release(AbstractContextManager):
         return self.query(f'select count(*) as size from {SCHEMA}."{table}"')[0]["size"]
 
     def require(self, used: Iterable[tuple[str, str]]) -> None:
-        """Raise ReleaseError unless the release has all of these columns, given with their tables.
-
-        Optional tables may be missing.
-        """
+        """Raise ReleaseError for tables, unless optional, and columns of them that are missing."""
         lacking = set()
         for name, column in used:
             if table := self.tables.get(name):

@@ -54,6 +54,7 @@ TIMESTAMP_FORMATS = [
       for clock in (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")),
     "%a %b %d %Y %H:%M:%S GMT%z", "%a, %d %b %Y %H:%M:%S GMT", "%d/%b/%Y:%H:%M:%S %z",
 ]  # fmt: skip
+MEANINGS = {word: status for status, words in STATUSES.items() for word in words.split()}
 SAID = "sample of the source: "
 REASONS = {reason["rejection_reason"]: reason for reason in registry("rejection_reasons")}
 
@@ -227,12 +228,7 @@ class Sample:
         found = self.connection.execute(
             f"select distinct lower(trim(cast({column} as varchar))) from sample limit 20"
         ).fetchall()
-        words = {
-            word: status
-            for (word,) in found
-            for status, synonyms in STATUSES.items()
-            if word in synonyms.split() and word != status
-        }
+        words = {word: MEANINGS[word] for (word,) in found if word in MEANINGS.keys() - STATUSES}
         if not words or column.startswith("case lower("):
             return {}
         value = f"lower(trim(cast({column} as varchar)))"
@@ -242,8 +238,7 @@ class Sample:
 
     def described(self, judged: dict[str, Any], settings: dict[str, Any]) -> Iterator[str]:
         """Yield a table of the columns of an event and what the source has for them."""
-        yield f"The first {judged['rows']:,} rows of the source:"
-        yield ""
+        yield f"The first {judged['rows']:,} rows of the source:\n"
         yield f"{'column':25} {'read from':34} {'type':12} {'missing':>8} {'unread':>7}  looks like"
         for column, found in judged["columns"].items():
             told = self.source_of(column, settings) or "absent"
@@ -331,13 +326,10 @@ def rejected(judged: dict[str, Any]) -> Iterator[str]:
 
 def advice(proposed: dict[str, Any]) -> Iterator[str]:
     """Yield the settings as a block of YAML, and what to do next."""
-    yield ""
     if not proposed:
-        yield "No setting is missing. Next: `make build`."
+        yield from ("", "No setting is missing. Next: `make build`.")
         return
-    yield "These settings fit; look at them, and put them below `vars:` in dbt_project.yml:"
-    yield ""
+    yield "\nThese settings fit; look at them, and put them below `vars:` in dbt_project.yml:\n"
     block = yaml.safe_dump(proposed, sort_keys=False, allow_unicode=True, width=1000)
     yield from (f"  {line}" for line in block.splitlines())
-    yield ""
-    yield "Next: `make build`; what is rejected stands in marts.quarantined_compliance_events."
+    yield "\nNext: `make build`; what is rejected stands in marts.quarantined_compliance_events."

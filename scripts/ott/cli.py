@@ -3,8 +3,6 @@
 Modules that take long to import are imported by the commands that need them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -556,10 +554,10 @@ examples:
     "DuckDB's own)",
     memory,
 )
-@option(
-    "--no-row-level-release  leave the tables with a row an event or a user out of the releases",
-    bool,
+@click.option(
+    "--no-row-level-release",
     is_flag=True,
+    help="leave the tables with a row an event or a user out of the releases",
 )
 @option(
     "--spark-dbt PATH  dbt of an environment with dbt-spark, for the engine spark; "
@@ -582,9 +580,8 @@ def benchmark(sizes: tuple[int, ...], engines: tuple[str, ...], **rest: Any) -> 
     """
     from ott.lab.benchmark import run
 
-    chosen = engines or [name for name in _engines() if name != "spark"]
-    options = run.Options(sizes=sorted(set(sizes)), engines=list(dict.fromkeys(chosen)), **rest)
-    return 0 if run.benchmark(options) else 1
+    chosen = dict.fromkeys(engines or [name for name in _engines() if name != "spark"])
+    return 0 if run.benchmark(sizes=sorted(set(sizes)), engines=[*chosen], **rest) else 1
 
 
 @ott.group(

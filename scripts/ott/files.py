@@ -32,22 +32,19 @@ def encoding_problem(path: Path) -> str | None:
     """
     try:
         content = path.read_bytes()
+        content.decode("utf-8")
+        return None
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}."
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return (
-            f"{path} is UTF-16, not UTF-8. Save the file as UTF-8, or convert it, for example: "
-            f"iconv -f UTF-16 -t UTF-8 {path} > converted.csv"
-        )
-    try:
-        content.decode("utf-8")
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         line_start = content.rfind(b"\n", 0, error.start) + 1
         column = content.count(b",", line_start, error.start) + 1
-        return (
-            f"{path} is not UTF-8: line {row}, column {column} holds the byte "
-            f"0x{content[error.start]:02x}. Save the file as UTF-8, or convert it, for example: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path} > converted.csv"
-        )
-    return None
+        byte = f"line {row}, column {column} holds the byte 0x{content[error.start]:02x}"
+    # Its mark at the beginning is never UTF-8.
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    problem = "is UTF-16, not UTF-8" if is_utf16 else f"is not UTF-8: {byte}"
+    return (
+        f"{path} {problem}. Save the file as UTF-8, or convert it, for example: iconv -f "
+        f"{'UTF-16' if is_utf16 else 'WINDOWS-1252'} -t UTF-8 {path} > converted.csv"
+    )

@@ -142,11 +142,10 @@ class Plugin(BasePlugin):
         def attach_read_only(database: str, name: str) -> str:
             # Others are those of DuckDB, as of object stores.
             path = database if ":" in database else str(ott.home / database)
+            attach = f"attach if not exists {releases.text(path)} as {name} (read_only)"
             try:
                 with conn.cursor() as cursor:
-                    cursor.execute(
-                        f"attach if not exists {releases.text(path)} as {name} (read_only)"
-                    )
+                    cursor.execute(attach)
             except duckdb.Error as error:
                 holder = lock_holder(error)
                 if holder is None:
@@ -196,16 +195,6 @@ class Plugin(BasePlugin):
 
         conn.create_function("project_folder", lambda: str(ott.home), [], "VARCHAR")
         conn.create_function("package_folder", lambda: str(PROJECT), [], "VARCHAR")
-        conn.create_function(
-            "attach_read_only",
-            attach_read_only,
-            ["VARCHAR", "VARCHAR"],
-            "VARCHAR",
-            side_effects=True,
-        )
-        conn.create_function(
-            "event_source", event_source, ["VARCHAR"], "VARCHAR", side_effects=True
-        )
-        conn.create_function(
-            "publish_release", publish_release, ["VARCHAR"], "VARCHAR", side_effects=True
-        )
+        for function in (attach_read_only, event_source, publish_release):
+            # Of texts to a text, as its annotations say.
+            conn.create_function(function.__name__, function, side_effects=True)

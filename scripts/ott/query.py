@@ -1,7 +1,5 @@
 """Answers to SQL from a release, as text of which nothing is cut."""
 
-from __future__ import annotations
-
 import csv
 import io
 import shutil
@@ -19,11 +17,7 @@ KEY_FINDINGS = "select finding, verdict from key_findings order by display_order
 
 
 def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
-    """Return the rows of a query, by default the key findings, as text.
-
-    The schema of the marts need not be named. Raises ReleaseError when there is no release, and
-    OttError with DuckDB's reason when the query fails.
-    """
+    """Return the answer to a query, by default the key findings, as text, or raise OttError."""
     with Release(where) as release:
         try:
             release.connection.execute(f"set schema = '{SCHEMA}'")
@@ -45,19 +39,12 @@ def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:
 def as_table(names: list[str], rows: list[tuple]) -> str:
     """Return rows as a table with a line of names, numbers to the right."""
     lines = [names, *([_written(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    is_number = [
-        any(isinstance(value, int | float) for value in column)
-        for column in zip(*rows, strict=True)
-    ] or [False] * len(names)
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join(
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(line, widths, is_number, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    forms = []
+    for place, column in enumerate(zip(*lines, strict=True)):
+        is_number = any(isinstance(row[place], int | float) for row in rows)
+        forms.append(f"{'>' if is_number else '<'}{max(map(len, column))}")
+    lines.insert(1, ["-" * int(form[1:]) for form in forms])
+    return "\n".join("  ".join(map(format, line, forms)).rstrip() for line in lines)
 
 
 def as_records(names: list[str], rows: list[tuple], width: int) -> str:

@@ -1,7 +1,5 @@
 """What the models are told and do not find out: the registry, the variables, the known members."""
 
-from __future__ import annotations
-
 import csv
 import re
 from functools import cache, partial

@@ -64,10 +64,7 @@ def release_folder() -> Path:
 
 
 def list_releases(folder: Path) -> list[Path]:
-    """Return the folders of the releases that are there, in the order of their publication.
-
-    A folder is one by its manifest, or by its name, should it have lost that.
-    """
+    """Return the folders with a manifest or a release's name, in the order of publication."""
     there = [
         path
         for path in folder.glob("[!.]*/")
@@ -129,12 +126,10 @@ def read_manifest(release: Path) -> dict:
     raise ReleaseError(f"{path} {problem}. Roll back to another release.")
 
 
-def is_measure(value: Any) -> bool:
-    """Return whether a value is what a manifest says of a mart."""
-    match value:
-        case {"rows": int(), "checksum": str()}:
-            return True
-    return False
+def is_measure(said: Any) -> bool:
+    """Return whether this is what a manifest says of a mart."""
+    kinds = {"rows": int, "checksum": str}
+    return isinstance(said, dict) and all(isinstance(said.get(k), t) for k, t in kinds.items())
 
 
 def verify(release: Path) -> dict:
@@ -175,11 +170,7 @@ def verify(release: Path) -> dict:
 
 
 def roll_back(folder: Path, name: str | None) -> Path:
-    """Serve an earlier release again, and return its folder.
-
-    Without a name, the last one published before the current. It is verified first; raises
-    ReleaseError when it does not match its manifest or is not there.
-    """
+    """Verify an earlier release, by default the one before, serve it again and return it."""
     with lock(folder):
         refuse_folder_as_link(folder)
         if name is None:
@@ -399,11 +390,11 @@ def copy_comments(connection: duckdb.DuckDBPyConnection, source: str, marts: lis
 
 def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names of the relations of schema `marts` in the connection's own database."""
-    rows = connection.execute(
+    found = connection.execute(
         "select table_name from information_schema.tables"
-        " where table_catalog = current_database() and table_schema = 'marts' order by table_name"
-    ).fetchall()
-    return [mart for (mart,) in rows]
+        " where table_catalog = current_database() and table_schema = 'marts' order by all"
+    )
+    return [mart for (mart,) in found.fetchall()]
 
 
 def measure_marts(
@@ -551,10 +542,7 @@ def text(value: str) -> str:
 
 
 def describe_releases(folder: Path) -> Iterator[str]:
-    """Yield a line for each release, the last one first, with a star at the one that is served.
-
-    Raises ReleaseError at the end when none is.
-    """
+    """Yield a line a release, the last one first, a star at the one served; raise if none is."""
     served = (folder / CURRENT).resolve().name
     for release in reversed(list_releases(folder)):
         try:

@@ -97,12 +97,12 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(raised, code, said, monkeypatc
 
 def test_options_of_several_values_take_them_one_after_the_other(monkeypatch):
     taken = []
-    monkeypatch.setattr("ott.lab.benchmark.run.benchmark", lambda options: taken.append(options))
+    monkeypatch.setattr("ott.lab.benchmark.run.benchmark", lambda **told: taken.append(told))
     assert cli.main(["benchmark", "--engines", "sql", "dbt", "--sizes", "1M", "20k"]) == 1
     assert cli.main(["benchmark"]) == 1
     chosen, default = taken
-    assert (chosen.engines, chosen.sizes) == (["sql", "dbt"], [20_000, 1_000_000])
-    assert "spark" not in default.engines and default.sizes == [1_000_000, 10_000_000]
+    assert (chosen["engines"], chosen["sizes"]) == (["sql", "dbt"], [20_000, 1_000_000])
+    assert "spark" not in default["engines"] and default["sizes"] == [1_000_000, 10_000_000]
 
 
 def test_the_launcher_runs_the_package_of_the_project_it_lies_in(new_project, tmp_path):

@@ -191,6 +191,6 @@ def test_what_cannot_be_read_is_told_without_a_value(tmp_path, read, name, conte
 
 def test_the_count_would_notice_rows_that_the_query_leaves_out(tmp_path, read, monkeypatch):
     write(tmp_path, {"x.csv": "a,b\n1,x\n2,y\n", "y.csv": "a,b\n3,z\n"})
-    monkeypatch.setattr(source, "escape", lambda file: file.replace("x", "y"))
+    monkeypatch.setattr(source.files, "escape", lambda file: file.replace("x", "y"))
     with pytest.raises(source.SourceError, match=r"x\.csv .*: it holds 2 rows, and DuckDB finds 1"):
         read("*.csv")

@@ -3,8 +3,6 @@
 The same arguments give the same rows, and with the same library versions the same bytes.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math
@@ -15,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle, product
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -447,10 +446,7 @@ def dirty_events(events: int, seed: int, as_of: datetime, rate: float) -> tuple[
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Return a table of `SCHEMA` as text: UTC times without zone, decimals without exponent.
-
-    A decimal has as many digits as it takes to read the same number back.
-    """
+    """Return a table of `SCHEMA` as text: UTC without zone, the shortest decimals that tell all."""
     minutes = table["session_duration_minutes"]
     values = minutes.unique()
     decimals = [np.format_float_positional(value, trim="0") for value in values.to_pylist()]
@@ -509,7 +505,7 @@ class Choice:
     user_effect_sd: float | None
     defect_rate: float | None
 
-    def completed(self) -> Choice:
+    def completed(self) -> Self:
         """Return the choice with its defaults; raises WrongArgumentsError if it makes no sense."""
         own = OPTIONS_OF_SCENARIO[self.scenario]
         effects = EFFECTS_OF_SCENARIO.get(self.scenario, NULL_EFFECTS)
@@ -578,10 +574,7 @@ def _watched(chunks: Iterable[pa.Table], events: int) -> Iterator[pa.Table]:
 
 
 def generate(choice: Choice) -> list[Path]:
-    """Write the chosen events, and what is known about them, and return the files.
-
-    Raises OttError when that is impossible; the files are then as they were.
-    """
+    """Write the chosen events, and what is known about them, or nothing; return the files."""
     choice = choice.completed()
     beside = truth_path(choice.output)
     try:

@@ -6,8 +6,6 @@ tables until the moment at which they see the new ones; no transaction sees both
 `ott postgres --help` says what is kept and what is refused.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -306,11 +304,7 @@ def _first_line(error: Exception) -> str:
 
 
 def copy(dsn: str, schema: str, name: str | None, patience: float) -> str:
-    """Copy a release, by default the one that is served, and return a sentence about the copy.
-
-    `dsn` is a connection string or URI, `patience` is in seconds. Raises OttError when the release
-    is not as it should be, or Postgres cannot be reached or refuses.
-    """
+    """Copy a release, by default the one served, and say so; `patience` is in seconds."""
     started = time.monotonic()
     try:
         # Looked up once: another release may become the one that is served during the copy.

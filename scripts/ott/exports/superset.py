@@ -4,8 +4,6 @@ The bundle is a ZIP file of Superset's export format. The same release and argum
 bytes, and every object keeps its identifier, so that an import updates what an earlier one made.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -177,13 +175,11 @@ def bars(title: str, source: str, member: str, measure: str, number_format: str)
     metrics = [value_of(measure)]
     params = {
         **axis(title, number_format),
-        "x_axis": in_order(member),
+        **{"x_axis": in_order(member), "metrics": metrics},
         # For the colours: Superset gives one to each group.
         "groupby": [member],
-        "metrics": metrics,
-        "stack": "Stack",
+        **{"stack": "Stack", "orientation": "vertical"},
         **{"show_value": True, "only_total": True, "show_legend": False},
-        "orientation": "vertical",
     }
     name = f"{title} by {DIMENSIONS[member]['singular'] if member in DIMENSIONS else member}"
     columns = {member, measure, "display_order"}
@@ -206,17 +202,9 @@ def rates(
     queries = [query([x_axis], metrics), query([x_axis, group], dots)]
     shown = {
         **axis("Violation rate"),
-        "x_axis": x_axis,
-        "metrics": metrics,
-        "groupby": [],
-        "metrics_b": dots,
-        "groupby_b": [group],
-        "row_limit_b": 1000,
-        "truncate_metric_b": True,
-        "seriesTypeB": "scatter",
-        "markerSizeB": 11,
-        "yAxisIndex": 0,
-        "yAxisIndexB": 0,
+        **{"x_axis": x_axis, "metrics": metrics, "groupby": [], "yAxisIndex": 0},
+        **{"metrics_b": dots, "groupby_b": [group], "row_limit_b": 1000, "yAxisIndexB": 0},
+        **{"truncate_metric_b": True, "seriesTypeB": "scatter", "markerSizeB": 11},
         **params,
     }
     used = {*columns.split()}

@@ -1,7 +1,5 @@
 """How fast the project is, and whether its statistics keep what they promise."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable, Sequence

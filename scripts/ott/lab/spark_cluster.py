@@ -28,11 +28,7 @@ UTC = "-Duser.timezone=UTC"
 
 @dataclass(frozen=True)
 class Settings:
-    """A cluster to start; `folder` keeps process ids and logs, `warehouse` the tables.
-
-    `cores` are those of each worker, `memory` is that of each worker and of the Thrift server,
-    such as 2g; `timeout` is how many seconds to wait for each process.
-    """
+    """A cluster to start, as `ott spark-cluster start --help` says."""
 
     folder: Path
     workers: int
@@ -60,10 +56,7 @@ def find_java() -> None:
 
 
 def find_spark() -> Path:
-    """Return the folder of Spark in a pyspark package, of this Python or of `make spark`.
-
-    Raises OttError when there is none.
-    """
+    """Return the folder of Spark, of this Python or of `make spark`; raise OttError without one."""
     package = importlib.util.find_spec("pyspark")
     found = [Path(package.origin).parent] if package and package.origin else []
     found += sorted((PROJECT / ".venv" / "spark").glob("lib/python*/site-packages/pyspark"))
@@ -98,10 +91,7 @@ def is_open(port: int) -> bool:
 
 
 def start_processes(settings: Settings, spark: Path) -> None:
-    """Start everything, in the order in which one needs the other.
-
-    Raises OttError when a process ends or takes too long.
-    """
+    """Start everything in the order of need; raise OttError when one ends or takes too long."""
     folder, memory, warehouse = settings.folder, settings.memory, settings.warehouse
     for needed in (folder, warehouse):
         needed.mkdir(parents=True, exist_ok=True)
@@ -118,9 +108,7 @@ def start_processes(settings: Settings, spark: Path) -> None:
         "SPARK_DAEMON_JAVA_OPTS": f"{UTC} -Dspark.master.rest.enabled=false",
     }
 
-    def start(
-        name: str, said: str, is_ready: Callable[[Path], bool], java_class: str, *command: object
-    ) -> None:
+    def start(name: str, said: str, is_ready: Callable[[Path], bool], *command: object) -> None:
         """Start a process of its own group, write it down, and wait until it is ready."""
         log = folder / f"{name}.log"
         with log.open("wb") as output:
@@ -133,7 +121,7 @@ def start_processes(settings: Settings, spark: Path) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        state["processes"][name] = {"pid": process.pid, "class": java_class}
+        state["processes"][name] = {"pid": process.pid, "class": command[0]}
         (folder / STATE).write_text(json.dumps(state, indent=2))
         print(f"{said} ...", end=" ", flush=True)
         began = time.monotonic()
@@ -150,18 +138,16 @@ def start_processes(settings: Settings, spark: Path) -> None:
         print(f"ready after {time.monotonic() - began:.0f} s")
 
     master = f"spark://{HOST}:{settings.master_port}"
-    java_class = "org.apache.spark.deploy.master.Master"
     start(
         "master", f"Master at {master}", lambda log: is_open(settings.master_port),
-        java_class, java_class,
+        "org.apache.spark.deploy.master.Master",
         "--host", HOST, "--port", settings.master_port, "--webui-port", 0,
     )  # fmt: skip
-    java_class = "org.apache.spark.deploy.worker.Worker"
     for number in range(1, settings.workers + 1):
         start(
             f"worker-{number}", f"Worker {number} of {settings.workers}",
             lambda log: b"Successfully registered with master" in log.read_bytes(),
-            java_class, java_class, "--host", HOST, "--webui-port", 0,
+            "org.apache.spark.deploy.worker.Worker", "--host", HOST, "--webui-port", 0,
             "--cores", settings.cores, "--memory", memory,
             "--work-dir", folder / f"worker-{number}", master,
         )  # fmt: skip
@@ -181,12 +167,11 @@ def start_processes(settings: Settings, spark: Path) -> None:
         # As many parts as there are cores to work on them.
         "spark.sql.shuffle.partitions": settings.workers * settings.cores,
     }
-    java_class = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
     start(
         "thrift-server", f"Thrift server at {HOST}:{settings.thrift_port}",
         lambda log: is_open(settings.thrift_port),
-        java_class, "org.apache.spark.deploy.SparkSubmit",
-        "--class", java_class, "--master", master,
+        "org.apache.spark.deploy.SparkSubmit", "--master", master,
+        "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
         *(word for name, value in options.items() for word in ("--conf", f"{name}={value}")),
         "spark-internal",
         "--hiveconf", f"hive.server2.thrift.bind.host={HOST}",

@@ -1,7 +1,5 @@
 """What the report shows, in which order: its sections, and their charts with their tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

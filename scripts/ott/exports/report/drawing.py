@@ -5,8 +5,6 @@ names of those columns. Colours are CSS variables and patterns of the page, so t
 light, dark and print without being drawn anew.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, time
@@ -140,10 +138,7 @@ def dashed_line(rate: float | None, channel: str, scale: Spec, **rest: Any) -> S
 
 
 def with_verdicts(rows: list[Row], said: Mapping[str, str]) -> list[Row]:
-    """Return rates with their labels, and remarks on what the data supports, `said` by verdict.
-
-    A sign and the difference take the place of `{sign}` and `{points}`.
-    """
+    """Return rates with labels and remarks: `said` by verdict, with its `{sign}` and `{points}`."""
     data = []
     for row in rows:
         label, remark = "", "no events"

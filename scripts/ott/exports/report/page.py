@@ -1,7 +1,5 @@
 """The report: what the template shows, and the file that it makes."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -90,10 +88,7 @@ def description(chart: Chart, about: str, rows: Sequence[Row]) -> str:
 
 
 def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
-    """Return what the page shows of a chart: its parts by name, and the rows of its table.
-
-    `spec` is its Vega-Lite specification, or None where nothing is drawn.
-    """
+    """Return the parts of a chart's figure by name; `spec` is None where nothing is drawn."""
     rows = tables.rows(chart.table)
     if chart.only:
         rows = [row for row in rows if row["dimension"] == chart.only]
@@ -161,12 +156,7 @@ def page(release: Release, with_users: bool) -> str:
 
 
 def write_report(where: Path, output: Path, with_users: bool = False) -> None:
-    """Write the report of a release to a file, which is left as it was when anything fails.
-
-    It names single users only `with_users`.
-
-    Raises ReleaseError when the release is missing or incomplete, or the file cannot be written.
-    """
+    """Write the report of a release, with single users or without, or leave the file as it was."""
     with Release(where) as release:
         content = page(release, with_users)
     try:

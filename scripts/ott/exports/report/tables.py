@@ -1,7 +1,5 @@
 """The published tables in the order and the number of rows in which the report shows them."""
 
-from __future__ import annotations
-
 from functools import cache
 
 from ott.catalog import OPTIONAL_TABLES, SCHEMA, Release, Row

@@ -1,7 +1,5 @@
 """Values of the marts as the report writes them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

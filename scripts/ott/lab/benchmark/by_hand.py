@@ -1,7 +1,5 @@
 """What costs in a build, with SQL written by hand for DuckDB."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import duckdb
@@ -12,26 +10,24 @@ HERE = Path(__file__).parent
 
 
 def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
-    """Write the tables into by_hand.duckdb in a folder, from the Parquet files that a glob names.
-
-    Raises duckdb.Error if there are none.
-    """
+    """Write the tables into by_hand.duckdb in a folder, from the Parquet files of a glob."""
     # As the project's profile has it; DuckDB's default format takes longer to write.
     config = {"storage_compatibility_version": "v1.4.0"}
     config |= {"memory_limit": memory_limit} if memory_limit else {}
     with duckdb.connect(folder / "by_hand.duckdb", config=config) as connection:
         chosen = {name: value for name, value in variables().items() if value != {}}
         for name, value in {**chosen, "events": events, "seeds": str(SEEDS)}.items():
+            # A bound value would make DuckDB import pandas.
             connection.execute(f"set variable {name} = {_literal(value)}")
-        connection.execute((HERE / "by_hand.sql").read_text(encoding="utf-8"))
-        of_a_dimension = (HERE / "by_hand_dimension.sql").read_text(encoding="utf-8")
+        connection.execute((HERE / "by_hand.sql").read_text("utf-8"))
+        of_a_dimension = (HERE / "by_hand_dimension.sql").read_text("utf-8")
+        into = "create table member_counts as"
         for dimension, columns in DIMENSIONS.items():
             counted = "places" if {*columns} <= {"region", "regulation"} else "events"
-            member = " || ' / ' || ".join(columns)
-            counted = f"counted_{counted}"
-            connection.execute(
-                of_a_dimension.format(dimension=dimension, member=member, counted=counted)
-            )
+            member, counted = " || ' / ' || ".join(columns), f"counted_{counted}"
+            filled = {"dimension": dimension, "member": member, "counted": counted, "into": into}
+            connection.execute(of_a_dimension.format(**filled))
+            into = "insert into member_counts"
 
 
 def _literal(value: object) -> str:

@@ -12,26 +12,23 @@ create temp macro tidy(text) as nullif(trim(text, ' ' || chr(9) || chr(10) || ch
 
 create temp view raw_events as from read_parquet(getvariable('events'));
 
-create temp view repeated_rows as
-from raw_events
-where event_id in (
-    select event_id from raw_events where event_id is not null
-    group by event_id having count(*) > 1
-);
-
+-- Of exact copies one row is kept; different rows with the same id are all quarantined.
 create temp table versions as
-with counted as (
-    select *, count(*) as copies from repeated_rows group by all
+with repeated as (
+    select distinct * from raw_events
+    where event_id in (
+        select event_id from raw_events where event_id is not null
+        group by event_id having count(*) > 1
+    )
 )
 
-select *, count(*) over (partition by event_id) > 1 as is_conflicting from counted;
+select *, count(*) over (partition by event_id) > 1 as is_conflicting from repeated;
 
--- Of exact copies one row is kept; different rows with the same id are all quarantined.
 create temp view tidy_events as
 with candidates as (
     select *, false as is_conflicting from raw_events anti join versions using (event_id)
     union all by name
-    select * exclude (copies) from versions
+    from versions
 )
 
 select
@@ -114,18 +111,6 @@ select
 from fct_compliance_events
 group by user_id;
 
-create table member_counts (
-    dimension varchar,
-    member varchar,
-    events bigint,
-    compliant_events bigint,
-    warning_events bigint,
-    violation_events bigint,
-    users bigint,
-    variance double,
-    dimension_variance double
-);
-
 create temp view counted_events as
 select
     *,
@@ -137,15 +122,8 @@ from fct_compliance_events;
 
 -- Almost every user has one region and one regulation: their dimensions come from one pass.
 create temp table counted_places as
-select
-    user_id,
-    region,
-    regulation,
-    count(*) as events,
-    count_if(status = 'compliant')::bigint as compliant_events,
-    count_if(status = 'warning')::bigint as warning_events,
-    count_if(status = 'violation')::bigint as violation_events
-from fct_compliance_events
+select user_id, region, regulation, sum(columns('events$'))::bigint
+from counted_events
 group by all;
 
 create table session_duration_statistics as

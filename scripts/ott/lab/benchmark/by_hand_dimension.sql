@@ -1,25 +1,16 @@
 -- The members of a dimension, and the variance of an event with users as clusters: of each member, and
--- over all of them. by_hand.py fills in {dimension}, {member} and the relation {counted}.
+-- over all of them. by_hand.py fills in what stands in braces; {counted} is a relation.
 
 create or replace temp table user_members as
-select
-    user_id,
-    {member} as member,
-    sum(events)::bigint as events,
-    sum(compliant_events)::bigint as compliant_events,
-    sum(warning_events)::bigint as warning_events,
-    sum(violation_events)::bigint as violation_events
+select user_id, {member} as member, sum(columns('events$'))::bigint
 from {counted}
 group by all;
 
-insert into member_counts
+{into}
 with sums as (
     select
         member,
-        sum(events)::bigint as events,
-        sum(compliant_events)::bigint as compliant_events,
-        sum(warning_events)::bigint as warning_events,
-        sum(violation_events)::bigint as violation_events,
+        sum(columns('events$'))::bigint,
         count(*) as users,
         sum(violation_events) / sum(events) as rate,
         sum(violation_events * violation_events)::double as squared_violations,
@@ -47,15 +38,9 @@ overall as (
 
 select
     '{dimension}' as dimension,
-    member::varchar as member,
-    events,
-    compliant_events,
-    warning_events,
-    violation_events,
-    users,
+    * exclude (rate, squared_violations, products, squared_events) replace (member::varchar as member),
     -- The sum over users of (violations - events * rate)^2.
     (squared_violations - 2 * rate * products + rate * rate * squared_events) / events
-    / nullif(1 - squared_events / events / events, 0) as variance,
-    dimension_variance
+    / nullif(1 - squared_events / events / events, 0) as variance
 from sums
 cross join overall;

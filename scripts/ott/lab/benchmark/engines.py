@@ -1,19 +1,17 @@
 """What is measured: the commands, and what they leave behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ott import PROJECT
 from ott.lab import DBT, environment_without_settings
 from ott.lab.benchmark.inputs import Input
-from ott.lab.benchmark.measure import Measured, measure
+from ott.lab.benchmark.measure import measure
 from ott.registry import COLUMNS
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
@@ -58,9 +56,11 @@ class Result:
     """What a step took; `details` hold what dbt says of its nodes, `problem` how it failed."""
 
     command: list[str]
-    measured: Measured
-    details: dict[str, object]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
     problem: str | None
+    details: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Bench:
                 shutil.rmtree(own / folder, ignore_errors=True)
             for file in own.glob("*.duckdb*"):
                 file.unlink()
-        options = {"dbt": (), "dbt-no-tests": WITHOUT_TESTS}
-        options["spark"] = ("--target", "spark", *WITHOUT_TESTS)
+        on_spark = ("--target", "spark", *WITHOUT_TESTS)
+        options = {"dbt": (), "dbt-no-tests": WITHOUT_TESTS, "spark": on_spark}
         if build in options:
             return self._dbt(step, own, "build", *options[build])
         return self._script(step, own)
@@ -111,11 +111,8 @@ class Bench:
         command = [sys.executable, "-m", "ott.lab.benchmark", step]
         command += [str(own / "events" / "*.parquet"), str(own / "tables")]
         if step == "sql" and self.memory_limit:
-            command += ["--memory-limit", self.memory_limit]
-        environment = {**_environment(), "PYTHONPATH": str(PROJECT / "scripts")}
-        log = own / f"{step}.log"
-        measured = measure(command, own, environment, log)
-        return Result(command, measured, {}, _problem(measured, log))
+            command.append(self.memory_limit)
+        return _run(command, own, own / f"{step}.log", {"PYTHONPATH": str(PROJECT / "scripts")})
 
     def _dbt(self, step: str, own: Path, command: str, *options: str) -> Result:
         # The others do without what is missing.
@@ -123,12 +120,10 @@ class Bench:
         if not self.publishes_row_level:
             chosen["publish_row_level_marts"] = False
         dbt = [str(self.spark_dbt if step == "spark" else DBT), "--no-use-colors"]
-        target, logs = own / "target", own / "logs"
+        target, log = own / "target", own / f"{step}.log"
         settings = ["--vars", json.dumps(chosen), "--target-path", str(target)]
-        settings += ["--log-path", str(logs)]
-        whole = [*dbt, command, *options, *settings]
+        settings += ["--log-path", str(own / "logs")]
         environment = {
-            **_environment(),
             "OTT_DATABASE_PATH": str(own / "build.duckdb"),
             "OTT_RELEASE_PATH": str(own / "release"),
             "OTT_TEMP_PATH": str(own / "temporary"),
@@ -136,21 +131,29 @@ class Bench:
         }
         if self.memory_limit:
             environment["OTT_MEMORY_LIMIT"] = self.memory_limit
-        results, log = target / "run_results.json", own / f"{step}.log"
+        results = target / "run_results.json"
         results.unlink(missing_ok=True)
         if command != "parse" and not (target / "partial_parse.msgpack").exists():
             # Every build finds the project parsed; what parsing costs is a step of its own.
             for_spark = ("--target", "spark") if step == "spark" else ()
-            measure([*dbt, "parse", *for_spark, *settings], PROJECT, environment, log)
-        measured = measure(whole, PROJECT, environment, log)
-        details = _details(results) if results.exists() else {}
-        if measured.exit_code == 0 and step.startswith("dbt"):
-            details["is_published"] = (own / "release" / "current").exists()
-        return Result(whole, measured, details, _problem(measured, log))
+            _run([*dbt, "parse", *for_spark, *settings], PROJECT, log, environment)
+        result = _run([*dbt, command, *options, *settings], PROJECT, log, environment)
+        if results.exists():
+            result.details.update(_details(results))
+        if result.problem is None and step.startswith("dbt"):
+            result.details["is_published"] = (own / "release" / "current").exists()
+        return result
 
 
-def _environment() -> dict[str, str]:
-    return environment_without_settings("OTT_SPARK_MEMORY")  # which Spark needs for many events
+def _run(command: list[str], folder: Path, log: Path, settings: dict[str, str]) -> Result:
+    # Spark needs the memory that it is given here for many events.
+    environment = environment_without_settings("OTT_SPARK_MEMORY") | settings
+    took = measure(command, folder, environment, log)
+    problem = None
+    if took.exit_code != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        problem = f"exit code {took.exit_code}: " + "\n".join(lines[-15:])
+    return Result(command, took.seconds, took.cpu_seconds, took.peak_bytes, problem)
 
 
 def _link(file: Path, folder: Path) -> None:
@@ -159,13 +162,6 @@ def _link(file: Path, folder: Path) -> None:
         os.link(file, folder / file.name)
     except OSError:
         shutil.copy2(file, folder)
-
-
-def _problem(measured: Measured, log: Path) -> str | None:
-    if measured.exit_code == 0:
-        return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return f"exit code {measured.exit_code}: " + "\n".join(lines[-15:])
 
 
 def _details(results: Path) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """Events to measure with: realistic ones with a few defects, one Parquet file a day."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -14,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from ott import PROJECT, OttError
-from ott.lab.benchmark.rules import limits
+from ott.lab.benchmark import limits
 
 SAMPLE_EVENTS = 1000
 
@@ -86,11 +84,7 @@ class Input:
 
 
 def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str], None]) -> Input:
-    """Return about `events` events on `days` days and the day after; from the last time if there.
-
-    `folder` keeps the inputs of all arguments. Raises OttError if the generator fails, OSError
-    if the folder cannot be written.
-    """
+    """Return about `events` events on `days` days and the day after, made once."""
     arguments = {"events": events, "seed": seed, "days": days}
     own = folder / "-".join(f"{name}-{value}" for name, value in arguments.items())
     described = own / "input.json"
@@ -105,8 +99,7 @@ def prepare(folder: Path, events: int, seed: int, days: int, say: Callable[[str]
 
 
 def _generate(folder: Path, events: int, seed: int, days: int) -> None:
-    whole = folder / "whole.parquet"
-    latest = limits()["timestamp"][1]
+    whole, latest = folder / "whole.parquet", limits()["timestamp"][1]
     # So many that the days without the last hold the events asked for.
     total = -(-events * (days + 1) // days)
     command = [sys.executable, PROJECT / "scripts" / "ott", "generate", "--scenario", "realistic"]
@@ -115,18 +108,16 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         raise OttError(f"ott generate failed:\n{result.stdout}")
-    first = latest - timedelta(days=days + 1)
     for kind, step in (("events", 1), ("sample", max(1, total // SAMPLE_EVENTS))):
         (folder / kind).mkdir()
-        for number in range(days + 1):
-            day = first + timedelta(days=number)
-            prefix = "next" if number == days else "day"
-            path = folder / kind / f"{prefix}-{day:%Y-%m-%d}.parquet"
+        for days_left in range(days, -1, -1):
+            end = latest - timedelta(days=days_left)
+            day = end - timedelta(days=1)
+            path = folder / kind / f"{'day' if days_left else 'next'}-{day:%Y-%m-%d}.parquet"
             with duckdb.connect() as connection:
                 connection.execute(f"""
-                    create view source as select * from '{whole}'
-                    where timestamp >= timestamp '{day}' and event_id % {step} = 0
-                        and timestamp < timestamp '{day + timedelta(days=1)}'
+                    create view source as from '{whole}' where event_id % {step} = 0
+                        and timestamp >= timestamp '{day}' and timestamp < timestamp '{end}'
                 """)
                 connection.execute(f"copy ({SPOIL}) to '{path}' (format parquet)")
     whole.unlink()
@@ -134,12 +125,11 @@ def _generate(folder: Path, events: int, seed: int, days: int) -> None:
 
 
 def _count(folder: Path) -> dict[str, int]:
-    days = f"from '{folder}/events/day-*.parquet'"
     with duckdb.connect() as connection:
-        [(rows, users)] = connection.sql(
-            f"select count(*), count(distinct user_id) {days}"
-        ).fetchall()
-        following = f"select count(*) from '{folder}/events/next-*.parquet'"
-        [(next_rows,)] = connection.sql(following).fetchall()
-    size = sum(file.stat().st_size for file in (folder / "events").glob("day-*.parquet"))
+        rows, users, next_rows = connection.execute(f"""
+            select count(*), count(distinct user_id),
+                (select count(*) from '{folder}/events/next-*.parquet')
+            from '{folder}/events/day-*.parquet'
+        """).fetchone()
+    size = sum(file.stat().st_size for file in folder.glob("events/day-*.parquet"))
     return {"rows": rows, "next_rows": next_rows, "users": users, "bytes": size}

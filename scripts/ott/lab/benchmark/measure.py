@@ -1,13 +1,11 @@
 """Running a command and watching its whole process tree."""
 
-from __future__ import annotations
-
-import contextlib
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,65 +36,53 @@ def measure(
     """Run a command in a folder with its output in the file `log`.
 
     Whatever ends this call early, Ctrl-C included, ends the command and all its processes first.
-    Raises OSError if the command cannot be started.
     """
     with log.open("wb") as output:
-        started = time.perf_counter()
-        collected = os.times()
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Of its own, so that Ctrl-C reaches it through this process only.
-            start_new_session=True,
+        started, collected = time.perf_counter(), sum(os.times()[2:4])
+        # A session of its own, so that Ctrl-C reaches it through this process only.
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        process = psutil.Popen(
+            command, cwd=folder, env=environment, start_new_session=True, **streams
         )
-        seen: dict[int, psutil.Process] = {}
-        cpu: dict[int, float] = {}
+        cpu: dict[psutil.Process, float] = {}
         peak = 0
         try:
             while process.poll() is None:
-                peak = max(peak, _look(process.pid, seen, cpu))
-                with contextlib.suppress(subprocess.TimeoutExpired):
+                peak = max(peak, _look(process, cpu))
+                with suppress(psutil.TimeoutExpired):
                     process.wait(INTERVAL_SECONDS)
             seconds = time.perf_counter() - started
         finally:
-            _end(process, seen)
+            _end(process, cpu)
     # What was collected is exact, but lacks processes that nobody waited for, such as Spark's.
-    user, system = (
-        now - before for now, before in zip(os.times()[2:4], collected[2:4], strict=True)
-    )
-    return Measured(seconds, max(user + system, sum(cpu.values())), peak, process.returncode)
+    exact = sum(os.times()[2:4]) - collected
+    return Measured(seconds, max(exact, sum(cpu.values())), peak, process.returncode)
 
 
-def _look(pid: int, seen: dict[int, psutil.Process], cpu: dict[int, float]) -> int:
-    """Return the resident memory of a process and all its descendants; note them and their CPU."""
+def _look(root: psutil.Popen, cpu: dict[psutil.Process, float]) -> int:
+    """Return the resident memory of a process and all its descendants; note their CPU seconds."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        root = psutil.Process(pid)
+    with suppress(psutil.Error):
         for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
+            with suppress(psutil.Error):
                 total += process.memory_info().rss
-                seen.setdefault(process.pid, process)
                 times = process.cpu_times()
-                cpu[process.pid] = times.user + times.system
+                cpu[process] = times.user + times.system
     return total
 
 
-def _end(process: subprocess.Popen, seen: Mapping[int, psutil.Process]) -> None:
+def _end(root: psutil.Popen, seen: dict[psutil.Process, float]) -> None:
     """End whatever is left of a process tree: politely first, then not."""
-    if process.poll() is None:
-        _look(process.pid, dict(seen), {})
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
+    if root.poll() is None:
+        _look(root, seen)
+        with suppress(ProcessLookupError):
+            os.killpg(root.pid, signal.SIGTERM)
+        with suppress(psutil.TimeoutExpired):
+            root.wait(GRACE_SECONDS)
     # psutil compares start times: a number that another process got since is left alone.
-    left = [other for other in seen.values() if other.is_running()]
+    left = [other for other in seen if other.is_running()]
     for other in left:
-        with contextlib.suppress(psutil.Error):
+        with suppress(psutil.Error):
             other.kill()
     psutil.wait_procs(left, GRACE_SECONDS)
-    process.wait()
+    root.wait()

@@ -3,22 +3,20 @@
 A round runs each step once; what is measured is that of the whole process tree.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,23 +25,9 @@ from ott.files import whole_file
 from ott.lab.benchmark.engines import START_UP, STEPS, Bench, steps_of
 from ott.lab.benchmark.inputs import Input, prepare
 from ott.lab.benchmark.summary import SAMPLE, as_markdown, size_text, summarize
+from ott.releases import git_commit
 
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow", "polars", "numpy", "scipy")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to measure, and where to write; as `ott benchmark --help` says."""
-
-    sizes: list[int]
-    engines: list[str]
-    repeat: int
-    days: int
-    seed: int
-    memory_limit: str | None
-    no_row_level_release: bool
-    spark_dbt: str | None
-    output: Path
 
 
 def machine() -> dict[str, object]:
@@ -60,7 +44,7 @@ def machine() -> dict[str, object]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "versions": versions,
-        "commit": _commit(),
+        "commit": git_commit() or "unknown",
     }
 
 
@@ -72,19 +56,6 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short", "HEAD")
-        return f"{commit} with changes" if git("status", "--porcelain") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def say(text: str) -> None:
     """Tell on stderr what is going on, with the time."""
     print(f"{datetime.now():%H:%M:%S}  {text}", file=sys.stderr, flush=True)
@@ -93,10 +64,7 @@ def say(text: str) -> None:
 def plan(
     inputs: list[Input], steps: list[str], repeat: int
 ) -> Iterator[tuple[int, int, str, Input]]:
-    """Yield round, size, step and input of every run, alternating between the steps.
-
-    A round begins with start-up and next to no events.
-    """
+    """Yield round, size, step and input of every run; a round begins with next to no events."""
     for number in range(1, repeat + 1):
         if any(step.startswith("dbt") for step in steps):
             for step in START_UP:
@@ -106,88 +74,72 @@ def plan(
                 yield number, events, step, chosen
 
 
-def run_all(options: Options, result: dict) -> None:
-    """Run everything, adding each run to the result, which is written after each."""
+def run_all(result: dict, output: Path, spark_dbt: str | None) -> None:
+    """Run what the arguments in the result say, adding each run to it, and write it after each."""
+    told = result["arguments"]
     inputs = [
-        prepare(options.output / "inputs", events, options.seed, options.days, say)
-        for events in options.sizes
+        prepare(output / "inputs", events, told["seed"], told["days"], say)
+        for events in result["sizes"]
     ]
-    counts = ("rows", "next_rows", "users", "bytes")
     result["inputs"] = {
-        str(one.events): {name: getattr(one, name) for name in counts} for one in inputs
+        str(one.events): asdict(one) | {"folder": one.folder.name} for one in inputs
     }
-    with_rows, work = not options.no_row_level_release, options.output / "work"
-    bench = Bench(work, options.memory_limit, with_rows, options.spark_dbt)
-    runs = list(plan(inputs, steps_of(options.engines), options.repeat))
+    with_rows = not told["no_row_level_release"]
+    bench = Bench(output / "work", told["memory_limit"], with_rows, spark_dbt)
+    runs = list(plan(inputs, steps_of(told["engines"]), told["repeat"]))
     for place, (number, events, step, chosen) in enumerate(runs, start=1):
         size = f"{size_text(events)} events" if events else "next to no events"
         about = f"[{place}/{len(runs)}] round {number}, {size}, {step}"
         say(f"{about} ...")
         found = bench.run(step, chosen, is_sample=events == SAMPLE)
-        measured = found.measured
-        result["runs"].append(
-            {
-                "step": step,
-                "events": events,
-                "round": number,
-                # Without the folders that this project lies in.
-                "command": [
-                    word.replace(f"{PROJECT}{os.sep}", "").replace(f"{sys.prefix}{os.sep}", "")
-                    for word in found.command
-                ],
-                "seconds": measured.seconds,
-                "cpu_seconds": measured.cpu_seconds,
-                "peak_bytes": measured.peak_bytes,
-                "memory_limit": options.memory_limit,
-                "details": found.details,
-                "problem": found.problem,
-            }
-        )
-        times = f"{measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of CPU)"
+        run = {"step": step, "events": events, "round": number, **asdict(found)}
+        # Without the folders that this project lies in.
+        here = re.compile("|".join(re.escape(f"{path}{os.sep}") for path in (PROJECT, sys.prefix)))
+        run["command"] = [here.sub("", word) for word in found.command]
+        result["runs"].append(run | {"memory_limit": told["memory_limit"]})
+        times = f"{found.seconds:.1f} s ({found.cpu_seconds:.1f} s of CPU)"
         problem = f"\n{found.problem}" if found.problem else ""
-        say(f"{about}: {times}, {measured.peak_bytes / 1e9:.2f} GB{problem}")
+        say(f"{about}: {times}, {found.peak_bytes / 1e9:.2f} GB{problem}")
         result["summary"] = summarize(result)
         texts = {"json": json.dumps(result, indent=2) + "\n", "md": as_markdown(result)}
         for suffix, text in texts.items():
-            with whole_file(options.output / f"benchmark.{suffix}") as temporary:
+            with whole_file(output / f"benchmark.{suffix}") as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
 
-def benchmark(options: Options) -> bool:
-    """Measure, print what was found, and return whether every measured command ended well.
+def benchmark(sizes: list[int], output: Path, spark_dbt: str | None, **arguments: Any) -> bool:
+    """Measure, print and keep what was found; return whether every command ended well.
 
-    Raises WrongArgumentsError when an engine lacks what it needs or nothing can be written to the
-    folder. What was measured before an error or Ctrl-C is kept.
+    The arguments are those of `ott benchmark`.
     """
-    if "spark" in options.engines and not (options.spark_dbt and shutil.which(options.spark_dbt)):
+    if "spark" in arguments["engines"] and not (spark_dbt and shutil.which(spark_dbt)):
         raise WrongArgumentsError(
             "the engine spark needs --spark-dbt, the dbt executable of an environment with "
             "dbt-spark (or $OTT_BENCHMARK_SPARK_DBT); "
-            + (f"there is none at {options.spark_dbt}" if options.spark_dbt else "none is given")
+            + (f"there is none at {spark_dbt}" if spark_dbt else "none is given")
         )
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WrongArgumentsError(f"{options.output} cannot be made: {error.strerror}") from None
+        raise WrongArgumentsError(f"{output} cannot be made: {error.strerror}") from None
     started = time.monotonic()
-    told = ("engines", "repeat", "days", "seed", "memory_limit", "no_row_level_release")
     result = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": {name: getattr(options, name) for name in told},
-        "sizes": options.sizes,
+        "arguments": arguments,
+        "sizes": sizes,
         "steps": STEPS,
         "machine": machine(),
         "inputs": {},
         "runs": [],
     }
     try:
-        run_all(options, result)
+        run_all(result, output, spark_dbt)
     except KeyboardInterrupt:
         say("kept what was measured" if result["runs"] else "nothing was measured")
         raise
     finally:
         # Databases of this size would fill the disk.
-        shutil.rmtree(options.output / "work", ignore_errors=True)
+        shutil.rmtree(output / "work", ignore_errors=True)
     print(as_markdown(result))
-    say(f"took {(time.monotonic() - started) / 60:.1f} minutes, see {options.output}")
+    say(f"took {(time.monotonic() - started) / 60:.1f} minutes, see {output}")
     return not any(run["problem"] for run in result["runs"])

@@ -1,7 +1,5 @@
 """What follows from the runs: medians, ratios and goals, as data and as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd
@@ -60,37 +58,27 @@ def comparisons(result: dict) -> list[dict[str, object]]:
     for events in result["sizes"]:
         for name, above, below, measures, (direction, limit) in COMPARISONS:
             for measure in (measure for measure in MEASURES if measure in measures):
-                by_step = runs.loc[runs.index.get_level_values("events") == events, measure]
-                by_step = by_step.unstack("step").reindex(columns=[above, below]).dropna()
-                ratios = by_step[above] / by_step[below].where(by_step[below] > 0)
-                if ratios.isna().all():
+                by_step = runs[measure].unstack("step").reindex(columns=[above, below])
+                by_step = by_step.query("events == @events")
+                ratios = (by_step[above] / by_step[below].where(by_step[below] > 0)).dropna()
+                if ratios.empty:
                     continue
-                is_judged = events == GOAL_EVENTS and measure == measures[0]
-                ratio = float(ratios.median())
-                is_kept = ratio <= limit if direction == "at most" else ratio >= limit
-                found.append(
-                    {
-                        "comparison": name,
-                        "of": MEASURES[measure],
-                        "events": events,
-                        "ratio": ratio,
-                        "least": float(ratios.min()),
-                        "most": float(ratios.max()),
-                        "goal": f"{direction} {limit:.2g}" if is_judged else None,
-                        "is_kept": is_kept if is_judged else None,
-                    }
-                )
+                ratio, least, most = map(float, (ratios.median(), ratios.min(), ratios.max()))
+                row = {"comparison": name, "of": MEASURES[measure], "events": events}
+                row |= {"ratio": ratio, "least": least, "most": most, "goal": None, "is_kept": None}
+                if events == GOAL_EVENTS and measure == measures[0]:
+                    row["goal"] = f"{direction} {limit:.2g}"
+                    row["is_kept"] = ratio <= limit if direction == "at most" else ratio >= limit
+                found.append(row)
     return found
 
 
 def start_up(result: dict) -> dict[str, float]:
     """Return what each step takes whatever the events: medians in seconds, less publishing."""
-    runs = good_runs(result)
-    samples = runs[runs.index.get_level_values("events") == SAMPLE].groupby("step")
+    samples = good_runs(result).query("events == @SAMPLE").groupby("step")
     medians = samples[["unpublished", "nodes"]].median()
-    figures = {
-        step: float(medians.at[step, "unpublished"]) for step in STEPS if step in medians.index
-    }
+    seconds = medians["unpublished"]
+    figures = {step: float(seconds[step]) for step in STEPS if step in seconds.index}
     for step in ("dbt", "dbt-no-tests"):
         if {step, "parse"} <= figures.keys() and medians.at[step, "nodes"] > 0:
             nodes = figures[f"{step} nodes"] = float(medians.at[step, "nodes"])
@@ -101,9 +89,6 @@ def start_up(result: dict) -> dict[str, float]:
 def summarize(result: dict) -> dict[str, object]:
     """Return what follows from the runs, to stand beside them in the JSON file."""
     return {"comparisons": comparisons(result), "start_up": start_up(result)}
-
-
-# --- Markdown ------------------------------------------------------------------------------------
 
 
 def size_text(events: int) -> str:
@@ -163,11 +148,11 @@ def _size_table(events: int, result: dict) -> str:
     tried = {run["step"] for run in result["runs"] if run["events"] == events}
     rows = []
     for step in (step for step in STEPS if step in tried):
-        its = runs[(runs.index.get_level_values("events") == events)].query("step == @step")
+        its = runs.query("events == @events and step == @step")
         published = its["publishing_seconds"].where(its["publishing_seconds"] > 0.05)
-        seconds = _spread(its["seconds"], 1) or "failed"
-        others = (_spread(its["cpu_seconds"], 1), _spread(published, 1))
-        rows.append([STEPS[step], seconds, *others, _spread(its["peak_bytes"] / 1e9, 2)])
+        seconds = [_spread(times, 1) for times in (its["seconds"], its["cpu_seconds"], published)]
+        seconds[0] = seconds[0] or "failed"
+        rows.append([STEPS[step], *seconds, _spread(its["peak_bytes"] / 1e9, 2)])
     header = ("What", "Seconds", "CPU seconds", "of them publishing", "Peak memory, GB")
     return f"{title}\n\n{markdown_table(header, rows)}"
 
@@ -190,7 +175,7 @@ def _ratio_table(comparisons: Sequence[dict]) -> str:
         if row["least"] != row["most"]:
             ratio += f" ({row['least']:.2f} to {row['most']:.2f})"
         judged = {None: "", True: "kept", False: "missed"}[row["is_kept"]]
-        size = size_text(row["events"])
-        rows.append([row["comparison"], row["of"], size, ratio, row["goal"] or "", judged])
+        compared = [row["comparison"], row["of"], size_text(row["events"])]
+        rows.append([*compared, ratio, row["goal"] or "", judged])
     title = f"Ratios. Goals are set at {size_text(GOAL_EVENTS)} events:"
     return f"{title}\n\n{markdown_table(('Compared', 'Of', 'Events', 'Ratio', 'Goal', ''), rows)}"

@@ -3,8 +3,7 @@
 Text is read as categories: as plain strings it would take several times the memory and time.
 """
 
-from __future__ import annotations
-
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ott.lab.benchmark.rules import age_bands, files, limits
+<<<<<<< HEAD
+from ott.lab.benchmark import age_bands, limits
+=======
+from ott.lab.benchmark import age_bands, limits
+>>>>>>> refs/heads/scripts
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 # Plain integers cannot be missing.
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
-
-
-def tidy(text: object) -> str | None:
-    """Return text in small letters without blanks around it; None where nothing is left of it."""
-    return (text.strip(BLANKS).lower() if isinstance(text, str) else "") or None
+COUNTS = ["events", *(f"{status}_events" for status in known("status"))]
 
 
 def without_copies(raw: pd.DataFrame) -> pd.DataFrame:
@@ -39,12 +38,10 @@ def tidied(column: pd.Series) -> pd.Series:
     """Return a column of categories with the known members only; all others are missing."""
     members = known(column.name)
     place = {member.lower(): number for number, member in enumerate(members)}
+    codes = [place.get(text.strip(BLANKS).lower(), -1) for text in column.cat.categories]
     # The last code stands for what is missing, which has the code -1.
-    codes = [place.get(tidy(text), -1) for text in column.cat.categories] + [-1]
-    return pd.Series(
-        pd.Categorical.from_codes(np.array(codes, np.int8)[column.cat.codes], categories=members),
-        column.index,
-    )
+    codes = np.array([*codes, -1], np.int8)[column.cat.codes]
+    return pd.Series(pd.Categorical.from_codes(codes, categories=members), column.index)
 
 
 def is_acceptable(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Series:
@@ -66,54 +63,50 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
             "session_duration_minutes": rows["session_duration_minutes"],
             "is_violation": members["status"] == "violation",
             "event_hour": occurred_at.dt.hour,
+<<<<<<< HEAD
             "event_date": occurred_at.dt.normalize(),
             "weekday": occurred_at.dt.day_name(),
             "age_band": pd.cut(
                 rows["user_age"].astype("int64"), [-np.inf, *starts, np.inf], False, labels=bands
             ),
+=======
+            "event_date": occurred_at.astype(pd.ArrowDtype(pa.date32())),
+>>>>>>> refs/heads/scripts
             "occurred_at": occurred_at,
         }
     )
 
 
-def clustered_variance(sums: pd.DataFrame) -> pd.Series:
-    """Return the variance of an event with users as clusters; nan for a single user."""
-    correction = 1 - sums["squared_events"] / sums["events"] ** 2
-    return sums["squared_residuals"] / sums["events"] / correction.where(correction > 0)
+def clustered_variance(squared: pd.Series | pd.DataFrame, events: pd.Series | int) -> np.ndarray:
+    """Return the variance of an event with users as clusters; nan for a single user.
+
+    `squared` are the sums over users of their squared residuals and of their squared events.
+    """
+    correction = 1 - squared["events"] / events**2
+    return squared["residual"] / events / np.where(correction > 0, correction, np.nan)
 
 
 def count_dimension(events: pd.DataFrame, dimension: str) -> pd.DataFrame:
     """Return the members of a dimension, with their variances and that over all of them."""
     columns = DIMENSIONS[dimension]
     by_user = events.groupby([*columns, "user_id"], observed=True, sort=False)
-    counts = by_user[["compliant_events", "warning_events", "violation_events"]].sum()
-    counts["events"] = by_user.size()
-    counts = counts.reset_index()
+    counts = by_user[COUNTS].sum().reset_index()
 
     by_member = counts.groupby(columns, observed=True)
-    totals = by_member[["events", "compliant_events", "warning_events", "violation_events"]].sum()
-    totals["users"] = by_member.size()
-    rates = (totals["violation_events"] / totals["events"]).rename("rate")
+    members = by_member[COUNTS].sum()
+    members["users"] = by_member.size()
+    rates = (members["violation_events"] / members["events"]).rename("rate")
     counts = counts.join(rates, on=columns)
     counts["residual"] = counts["violation_events"] - counts["events"] * counts["rate"]
-    counts["squared_residuals"] = counts["residual"] ** 2
-    counts["squared_events"] = counts["events"] ** 2
-    sums = counts.groupby(columns, observed=True)[["squared_residuals", "squared_events"]].sum()
-    totals["variance"] = clustered_variance(totals.join(sums))
+    squared = counts[columns].join(counts[["residual", "events"]] ** 2)
+    squared = squared.groupby(columns, observed=True).sum()
+    members["variance"] = clustered_variance(squared, members["events"])
 
     users = counts.groupby("user_id", sort=False)[["residual", "events"]].sum()
-    squares = (users**2).sum()
-    overall = {
-        "squared_residuals": [squares["residual"]],
-        "events": [users["events"].sum()],
-        "squared_events": [squares["events"]],
-    }
-    totals["dimension_variance"] = clustered_variance(pd.DataFrame(overall))[0]
-    members = totals.reset_index()
+    overall = clustered_variance((users**2).sum(), users["events"].sum())
+    members = members.assign(dimension=dimension, dimension_variance=overall).reset_index()
     texts = [members.pop(column).astype(str) for column in columns]
-    members.insert(0, "member", texts[0].str.cat(texts[1:], sep=" / "))
-    members.insert(0, "dimension", dimension)
-    return members
+    return members.assign(member=texts[0].str.cat(texts[1:], sep=" / "))
 
 
 def user_totals(events: pd.DataFrame) -> pd.DataFrame:
@@ -140,32 +133,26 @@ def session_statistics(minutes: pd.Series) -> pd.DataFrame:
 
 
 def build(pattern: str, folder: Path) -> None:
-    """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
+    """Write the tables into a folder as Parquet, from the Parquet files that a glob names."""
 
-    Raises FileNotFoundError if there are none.
-    """
-    table = pq.read_table(files(pattern), columns=list(COLUMNS), read_dictionary=[*KNOWN_MEMBERS])
-    table = table.unify_dictionaries()
+    def write(name: str, table: pd.DataFrame) -> None:
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+
+    table = pq.read_table(
+        sorted(glob(pattern)), columns=list(COLUMNS), read_dictionary=[*KNOWN_MEMBERS]
+    ).unify_dictionaries()
     rows = without_copies(table.to_pandas(types_mapper=NULLABLE.get, self_destruct=True))
     del table
     members = {column: tidied(rows[column]) for column in KNOWN_MEMBERS}
     is_accepted = is_acceptable(rows, members)
-    rejected = rows.loc[~is_accepted, list(COLUMNS)]
-    rejected.to_parquet(folder / "quarantined_compliance_events.parquet", index=False)
-    events = accepted_events(
-        rows[is_accepted], {name: member[is_accepted] for name, member in members.items()}
-    )
+    write("quarantined_compliance_events", rows.loc[~is_accepted, list(COLUMNS)])
+    members = {name: member[is_accepted] for name, member in members.items()}
+    events = accepted_events(rows[is_accepted], members)
     del rows, members, is_accepted
-    fact = pa.Table.from_pandas(events, preserve_index=False)
-    dates = fact["event_date"].cast(pa.date32())
-    fact = fact.set_column(fact.schema.get_field_index("event_date"), "event_date", dates)
-    pq.write_table(fact, folder / "fct_compliance_events.parquet")
-    del fact, dates
+    write("fct_compliance_events", events)
+    events["events"] = True
     for status in known("status"):
         events[f"{status}_events"] = events["status"] == status
-    for name, table in (
-        ("user_totals", user_totals(events)),
-        ("member_counts", pd.concat([count_dimension(events, name) for name in DIMENSIONS])),
-        ("session_duration_statistics", session_statistics(events["session_duration_minutes"])),
-    ):
-        table.to_parquet(folder / f"{name}.parquet", index=False)
+    write("user_totals", user_totals(events))
+    write("member_counts", pd.concat([count_dimension(events, name) for name in DIMENSIONS]))
+    write("session_duration_statistics", session_statistics(events["session_duration_minutes"]))

@@ -1,12 +1,10 @@
 """What costs in a build, with polars."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import polars as pl
 
-from ott.lab.benchmark.rules import age_bands, files, limits
+from ott.lab.benchmark import age_bands, limits
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 
@@ -23,13 +21,9 @@ def without_copies(raw: pl.LazyFrame) -> pl.LazyFrame:
 def member(column: str) -> pl.Expr:
     """Return a column with the known members only, as they are written; all others are null."""
     members = known(column)
+    written = {member.lower(): member for member in members}
     text = pl.col(column).str.strip_chars(BLANKS).str.to_lowercase()
-    return text.replace_strict(
-        [member.lower() for member in members],
-        members,
-        default=None,
-        return_dtype=pl.Enum(members),
-    )
+    return text.replace_strict(written, default=None, return_dtype=pl.Enum(members))
 
 
 def is_acceptable() -> pl.Expr:
@@ -64,40 +58,37 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return tuple(pl.collect_all([accepted, rejected], engine="streaming"))
 
 
-def clustered_variance(squared_residuals: pl.Expr, events: pl.Expr, squared: pl.Expr) -> pl.Expr:
+def clustered_variance() -> pl.Expr:
     """Return the variance of an event with users as clusters; null for a single user."""
-    correction = 1 - squared / events**2
-    return pl.when(correction > 0).then(squared_residuals / events / correction)
+    residual, events = pl.col("residual"), pl.col("events")
+    correction = 1 - (events**2).sum() / events.sum() ** 2
+    return pl.when(correction > 0).then((residual**2).sum() / events.sum() / correction)
 
 
 def count_dimension(events: pl.DataFrame, dimension: str) -> pl.DataFrame:
     """Return the members of a dimension, with their variances and that over all of them."""
     columns = DIMENSIONS[dimension]
+    of_status = {f"{status}_events": pl.col("status") == status for status in known("status")}
     counts = events.group_by(*columns, "user_id").agg(
-        pl.len().cast(pl.Int64).alias("events"),
-        *(
-            (pl.col("status") == status).sum().cast(pl.Int64).alias(f"{status}_events")
-            for status in known("status")
-        ),
+        events=pl.len().cast(pl.Int64),
+        **{name: condition.sum().cast(pl.Int64) for name, condition in of_status.items()},
     )
     rate = pl.col("violation_events").sum() / pl.col("events").sum()
     rates = counts.group_by(columns).agg(rate=rate)
     residual = pl.col("violation_events") - pl.col("events") * pl.col("rate")
     counts = counts.join(rates, on=columns).with_columns(residual=residual)
-    squares = (pl.col("residual") ** 2).sum(), pl.col("events").sum(), (pl.col("events") ** 2).sum()
     members = counts.group_by(columns).agg(
-        pl.col("events", "compliant_events", "warning_events", "violation_events").sum(),
+        pl.col("events", *of_status).sum(),
         users=pl.len().cast(pl.Int64),
-        variance=clustered_variance(*squares),
+        variance=clustered_variance(),
     )
     users = counts.group_by("user_id").agg(pl.col("residual", "events").sum())
+    texts = [pl.col(column).cast(pl.String) for column in columns]
     return members.select(
-        pl.lit(dimension).alias("dimension"),
-        pl.concat_str(
-            [pl.col(column).cast(pl.String) for column in columns], separator=" / "
-        ).alias("member"),
         pl.exclude(columns),
-        dimension_variance=users.select(clustered_variance(*squares)).to_series().item(),
+        dimension=pl.lit(dimension),
+        member=pl.concat_str(texts, separator=" / "),
+        dimension_variance=users.select(clustered_variance()).item(),
     )
 
 
@@ -131,11 +122,8 @@ def session_statistics(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def build(pattern: str, folder: Path) -> None:
-    """Write the tables into a folder as Parquet, from the Parquet files that a glob names.
-
-    Raises FileNotFoundError if there are none.
-    """
-    raw = pl.scan_parquet(files(pattern)).select(COLUMNS)
+    """Write the tables into a folder as Parquet, from the Parquet files that a glob names."""
+    raw = pl.scan_parquet(pattern).select(COLUMNS)
     events, rejected = split(without_copies(raw))
     for name, table in (
         ("fct_compliance_events", events),

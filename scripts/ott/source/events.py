@@ -1,0 +1,193 @@
+"""Events of a query or of files: the query for all of them, whatever form each part has."""
+
+from collections import defaultdict
+from itertools import chain
+from typing import Any
+
+import duckdb
+from tqdm import tqdm
+
+from ott.releases import name, text
+from ott.source.csv_files import CsvReader, option
+from ott.source.files import find_files, fold, hive_keys, is_remote, refuse_table_formats, time_of
+from ott.source.json_files import JsonReader
+from ott.source.parts import ParquetReader, Part, Wanted
+from ott.source.sentences import SourceError, explained, lacks, short, unusable
+
+READERS = {"parquet": ParquetReader, "csv": CsvReader, "json": JsonReader}
+WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+# Types of Parquet that have one in common which holds each of them exactly.
+INTEGERS = {f"{sign}{size}" for sign in ("", "U") for size in WHOLE_NUMBERS}
+
+
+class Events:
+    """A source of events: `query` to select from, and `notes` about what it lacks in parts."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> None:
+        """Take what is wanted."""
+        self.connection = connection
+        self.wanted = wanted
+        self.notes: list[str] = []
+
+    def with_paths(self, query: str, types: dict[str, str]) -> str:
+        """Return the query with a column more for each path of names, called like it."""
+        paths = []
+        for path in self.wanted.paths(types):
+            root, *steps = path.split(".")
+            if types[fold(root)].startswith("STRUCT"):
+                value = ".".join(map(name, (root, *steps)))
+            else:
+                value = f"{name(root)} ->> {text('$.' + '.'.join(steps))}"
+            paths.append(f", {value} as {name(path)}")
+        query = f"(select *{''.join(paths)} from {query})" if paths else query
+        for column, expression in self.wanted.expressions.items():
+            try:
+                self.connection.execute(f"describe select {expression} from {query}")
+            except duckdb.Error as error:
+                raise SourceError(
+                    f"The SQL of {column} in the vars does not fit the source, which has"
+                    f" {', '.join(types)}: {str(error).splitlines()[0]}. Columns of CSV files are"
+                    " text, which SQL must cast."
+                ) from None
+        return query
+
+
+class EventQuery(Events):
+    """Events that a query of the user selects, or a table."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, query: str, wanted: Wanted, named: str
+    ) -> None:
+        """Find the columns of the query. `named` is how a sentence speaks of it."""
+        super().__init__(connection, wanted)
+        try:
+            described = connection.execute(f"describe select * from {query}").fetchall()
+        except duckdb.Error as error:
+            raise SourceError(
+                f"{named} cannot be read: {' '.join(str(error).split())[:300]}"
+            ) from None
+        if wanted.file_order:
+            raise SourceError(
+                "The var repeated_events says which row of an event to keep but not by what, and"
+                " rows of a table or query have no file: add by: and a column, as in"
+                " {keep: latest, by: updated_at}."
+            )
+        types = {fold(column): kind for column, kind, *_ in described}
+        present = [*types, *map(fold, wanted.paths(types))]
+        if missing := [column for column in wanted.names if fold(column) not in present]:
+            raise SourceError(f"{named} {lacks(missing, [column for column, *_ in described])}")
+        self.query = self.with_paths(query, types)
+
+    def count_rows(self) -> None:
+        """Nothing else than the query can tell."""
+
+
+class EventFiles(Events):
+    """The files that paths or globs name, as they are when this is made.
+
+    Reads no rows before `count_rows`, but to look for keys of JSON.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        paths: str | list[str],
+        wanted: Wanted,
+        form: dict[str, Any] | None = None,
+    ) -> None:
+        """Find the files, and make the query for their columns: typed, or text as it stands.
+
+        `form` tells what the files do not: their `type`, and options of DuckDB's reader.
+        """
+        super().__init__(connection, wanted)
+        self.form = form or {}
+        paths = [paths] if isinstance(paths, str) else paths
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            for kind, files in find_files(connection, path, self.form.get("type")).items():
+                found[kind] += files
+        self.all_files = [*chain.from_iterable(found.values())]
+        refuse_table_formats(self.all_files)
+        self.named = ", ".join(self.all_files if len(self.all_files) == 1 else map(str, paths))
+        shared = (connection, wanted, self.form, self.named, self.notes)
+        self.readers = [READERS[kind](files, *shared) for kind, files in found.items()]
+        self.query = self._union([part for reader in self.readers for part in reader.parts()])
+
+    def _union(self, parts: list[Part]) -> str:
+        """Return a query in which each part counts by its own types.
+
+        A column of several types is read as text, since the type that DuckDB would choose for all
+        of them changes values: whole numbers beside floats, dates beside moments, true beside
+        numbers. One that only some parts have is null in the others.
+        """
+        # A file without rows has types, but nothing that is of them.
+        filled = [part for part in parts if not part.is_empty] or parts[:1]
+        kinds: dict[str, set[str]] = defaultdict(set)
+        for part in filled:
+            for column, kind in part.types.items():
+                kinds[column].add(kind)
+        hive = {key for part in filled for file in part.files for key in hive_keys(file)}
+        for key in hive - kinds.keys():
+            kinds[key].add("VARCHAR")
+        mixed = {column for column, of in kinds.items() if len(of) > 1 and not of <= INTEGERS}
+        types = {column: max(of) for column, of in kinds.items()} | dict.fromkeys(mixed, "VARCHAR")
+        own_names = {fold(column): column for part in filled for column in part.own_names}
+        paths = self.wanted.paths(types)
+        present = {*types, *map(fold, paths)}
+        if missing := [column for column in self.wanted.names if fold(column) not in present]:
+            raise unusable(self.named, lacks(missing, [own_names.get(key, key) for key in types]))
+        every = (*own_names.values(), *hive) if self.wanted.everything else ()
+        roots = [path.partition(".")[0] for path in paths]
+        asked = (*every, *self.wanted.names, *roots, *self.wanted.spoken_of)
+        by_folded = {fold(column): column for column in asked}
+        columns = [column for folded, column in by_folded.items() if folded in types]
+        self._note_what_is_lacking(filled, columns)
+        by_time = option(sorted(self.all_files, key=time_of)) if self.wanted.file_order else ""
+        selects = [part.select(columns, mixed, by_time) for part in filled]
+        return self.with_paths(f"({' union all '.join(selects)})", types)
+
+    def _note_what_is_lacking(self, parts: list[Part], columns: list[str]) -> None:
+        files = sum(len(part.files) for part in parts)
+        for column in columns:
+            lacking = [
+                file
+                for part in parts
+                if fold(column) not in part.types
+                for file in part.files
+                if fold(column) not in hive_keys(file)
+            ]
+            if lacking:
+                self.notes.append(
+                    f"{len(lacking)} of {files} events files lack the column {column}, among them"
+                    f" {short(lacking[0])}: it is missing in their rows."
+                )
+
+    def count_rows(self) -> int | None:
+        """Count the rows by other means than the query, and let the query read them all.
+
+        None for text that is not on this machine or of a form that only DuckDB reads. Raises
+        SourceError where a file cannot be read.
+        """
+        to_count = [(reader, file) for reader in self.readers for file in reader.files]
+        with tqdm(to_count, "Checking", unit="file", disable=None, leave=False) as watched:
+            counts = [reader.count_rows(file) for reader, file in watched]
+        if all(isinstance(reader, ParquetReader) for reader in self.readers):
+            return sum(counts)
+        with explained(self.named):
+            read, *_ = self.connection.execute(
+                f"select count(*), count(columns(*)) from {self.query}"
+            ).fetchone()
+        if None in counts:
+            return None
+        rows = sum(counts)
+        if read != rows and len(self.all_files) > 1:
+            for file in self.all_files:
+                if not is_remote(file):
+                    EventFiles(self.connection, file, self.wanted, self.form).count_rows()
+        if read != rows:
+            raise unusable(
+                self.named,
+                f"cannot be read safely: it holds {rows} rows, and DuckDB finds {read}. Write it"
+                " anew, without line breaks in the names of columns.",
+            )
+        return rows
