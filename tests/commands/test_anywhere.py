@@ -123,6 +123,7 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
         kind, source = "csv", {"sql": "from read_csv('data/*.csv', all_varchar = true)"}
     with duckdb.connect() as connection:
         connection.read_csv(str(odd_project.events_file), all_varchar=True).limit(7).to_view("rows")
+        rows = connection.sql("from rows").fetchall()
         path = folder / f"events.{kind}"
         if kind == "database":
             connection.execute(f"attach {releases.text(str(path))} as platform")
@@ -141,7 +142,7 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
             connection.execute(f"attach {attached}")
         # Where the query's own paths begin, as in a build.
         connection.execute(f"set file_search_path = {releases.text(str(odd_project.root))}")
-        assert connection.sql("from staging.base_compliance_events").count("*").fetchone() == (7,)
+        assert connection.sql("from staging.base_compliance_events").fetchall() == rows
 
 
 def test_a_file_that_is_also_where_dbt_is_called_is_not_read_from_there(

@@ -304,6 +304,9 @@ CHANGES = {
     "a macro below others": (
         [("macros/rules/breaks_rule.sql", "}} > {{ rule.bounds", "}} >= {{ rule.bounds")], {*DAILY},
     ),
+    "a known member": (
+        [("seeds/regions.csv", "AFRICA,", "MARS,6,Mars\nAFRICA,")], {*DAILY},
+    ),
     "the time of the build for the latest moment": (
         [("dbt_project.yml", 'latest_timestamp: "2026-01-31 00:00:00"', "latest_timestamp: now")],
         {*DAILY},

@@ -45,6 +45,12 @@ def replaced(**columns: str) -> str:
     return f"select * replace ({', '.join(f'{sql} as {c}' for c, sql in columns.items())}) from e"
 
 
+def odd(column: str, *values: str) -> str:
+    """The events, in whose first rows a column has these values."""
+    cases = " ".join(f"when {number} then {value}" for number, value in enumerate(values, 1))
+    return replaced(**{column: f"case event_id {cases} else {column} end"})
+
+
 def sql(expression: str) -> dict:
     return {"sql": expression}
 
@@ -106,6 +112,15 @@ CASES = {
     "nulls of Postgres": ("x.csv", replaced(region=r"if(event_id > 6, '\N', region)"), {}, ALL),
     "no status": ("x.csv", replaced(status=r"if(event_id > 6, '\N', status)"), {}, rejects(status_missing=6)),
     "own words for null": ("x.csv", replaced(user_age="if(event_id > 6, 'k.A.', user_age::varchar)"), form(nullstr=["", "k.A."]), ALL),
+    # Values that typed columns can hold
+    "odd ids": ("x.parquet", odd("event_id", "0", "5.5", "null"), {}, rejects(event_id_not_an_integer=1, event_id_missing=1)),
+    "odd times": ("x.parquet", odd("timestamp", "null", "'2027-01-01'", "'1999-12-31 23:59:59'", "'infinity'"), {}, rejects(timestamp_in_future=2, timestamp_missing=1, timestamp_too_early=1)),
+    "odd users": ("x.parquet", odd("user_id", "1e300", "'nan'"), {}, rejects(user_id_not_an_integer=2)),
+    "odd ages": ("x.parquet", odd("user_age", "-1", "100"), {}, rejects(user_age_out_of_range=1)),
+    "odd durations": ("x.parquet", odd("session_duration_minutes", "-0.5", "'nan'", "'inf'", "44641.0"), {}, rejects(session_duration_minutes_not_finite=2, session_duration_minutes_negative=1, session_duration_minutes_too_long=1)),
+    "odd streams": ("x.parquet", odd("concurrent_streams", "0.0", "-1", "101.0"), {}, rejects(concurrent_streams_negative=1, concurrent_streams_too_many=1)),
+    "types of a file that change no other": ({"1.parquet": "from e", "2.parquet": "select * replace (16777217 as event_id, timestamp::date as timestamp, 16777216::float as user_id, {code: 'EU'} as region, true as user_age) from e limit 1"}, None, {},
+        {"rows": 13, **rejects(timestamp_unreadable=1, user_id_not_an_integer=1, region_unknown=1, user_age_not_an_integer=1)}),
     # Times
     "seconds since 1970": ("x.parquet", replaced(timestamp="epoch(timestamp)::bigint"), {}, ALL),
     "seconds with fractions": ("x.json", replaced(timestamp="epoch(timestamp) + 0.5"), {}, ALL),
@@ -181,6 +196,9 @@ CASES = {
         {"events_source": sql("select unnest(payload.after), payload.ts_ms from read_json('x.json') where payload.op <> 'd'"), "repeated_events": {"keep": "latest", "by": "ts_ms"}}, ALL),
     "airbyte": ("x.json", "select uuid() as _airbyte_raw_id, to_json(e)::varchar as _airbyte_data from e",
         columns(**{c: sql(f"_airbyte_data->>'$.{c}'") for c in ("event_id", "timestamp", "status", *OPTIONAL)}), ALL),
+    "no such file in a list": ("x.parquet", "from e", {"events_source": ["x.parquet", "b.csv"]}, "/b.csv', which the var events_source names"),
+    "a field of another column": ("x.parquet", "select {region: region} as place, * exclude (region) from e", {}, "x.parquet lacks the column(s) region. It has: place, event_id,"),
+    "no such column of an event": ("x.parquet", "from e", columns(time="timestamp"), "The var events_columns names time, which is no column of an event."),
     "no such way to keep": ("x.parquet", "from e", {"repeated_events": {"keep": "newest"}}, "The var repeated_events is newest. It can be reject, latest, first."),
     "no such type of ids": ("x.parquet", "from e", {"event_id_type": "uuid"}, "The var event_id_type is uuid. It can be bigint, varchar."),
     "no such column of identity": ("x.parquet", "from e", {"events_identity": ["nobody"]}, "The var events_identity names nobody"),
@@ -278,6 +296,16 @@ def test_a_sample_is_judged_like_the_rows_of_a_build(judge, new_project):
     assert len(rejected) > 20
 
 
+OWN_MEMBERS = {
+    "regions": "MäRS,6,Mars",
+    "regulations": "MDPA,6,Martian Data Protection Act,Mars",
+    "event_types": "landing,7,The user lands",
+}
+OF_OWN_MEMBERS = replaced(
+    region="if(event_id % 5 = 0, 'Märs', region)",
+    regulation="if(event_id % 5 = 0, 'mdpa', regulation)",
+    event_type="if(event_id % 5 = 0, 'Landing', event_type)",
+)
 ABSENT = dict.fromkeys(OPTIONAL, "absent")
 WORLDS = {
     "nothing but what must be": columns(**ABSENT),
@@ -295,9 +323,15 @@ WORLDS = {
 
 
 def test_what_the_platform_lacks_and_adds_is_published(new_project):
-    """One build after the other, so that the second meets tables of other ids and columns."""
+    """One build after the other, so that the second meets tables of other ids and columns.
+
+    Members of one's own take part once the seeds name them, in capital or small letters.
+    """
     project = new_project("worlds")
-    write(project.root, {"x.parquet": "from e"})
+    write(project.root, {"x.parquet": OF_OWN_MEMBERS})
+    for seed, line in OWN_MEMBERS.items():
+        with (project.root / "seeds" / f"{seed}.csv").open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
     for settings in WORLDS.values():
         settings = {**LIVE, "events_source": "x.parquet", **settings}
         result = project.build("--vars", json.dumps(settings))
@@ -315,6 +349,8 @@ def test_what_the_platform_lacks_and_adds_is_published(new_project):
         assert rows(members.format("device")) == [("tv", 8), ("unknown", 4)]
         assert [member for member, _ in rows(members.format("many"))][3:] == ["other"]
         assert sum(events for _, events in rows(members.format("many"))) == 12
+        own = "select member, events from compliance_by_member where member in ('MäRS', 'MDPA', 'landing') order by all"
+        assert rows(own) == [("MDPA", 2), ("MäRS", 2), ("landing", 2)]
         assert rows("select count(*) from event_attributes") == [(24,)]
         unknown = rows(
             "select distinct dimension from compliance_by_member where member = 'unknown'"
