@@ -31,7 +31,7 @@ DBT = Path(sys.executable).with_name("dbt")
 AS_TEXT = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 # The files that take longest, so that no process is left alone with one of them at the end; the
 # second needs no build of the others, for which it would wait.
-LONGEST = ("faults", "incremental", "events_source", "anywhere", "releases", "marts", "postgres")
+LONGEST = ("faults", "incremental", "marts", "anywhere", "exports", "build", "releases", "calibrate")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +59,17 @@ class Project:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open the built database as a reader would."""
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
+
+    def contents(self, file: str = "ott_build.duckdb") -> dict[str, list[tuple]]:
+        """All rows of all tables of a database but the raw ones, in a fixed order."""
+        with duckdb.connect(self.root / file, read_only=True) as connection:
+            names = connection.sql(
+                "select table_schema || '.' || table_name from information_schema.tables"
+                " where table_schema <> 'raw'"
+            ).fetchall()
+            return {
+                name: connection.sql(f"from {name} order by all").fetchall() for (name,) in names
+            }
 
     def dbt(self, *arguments: str, prefix=(), cwd=None, is_parsed=False, **environment: str):
         """Run dbt in the copy or another folder; stdout of the result holds both outputs as text.

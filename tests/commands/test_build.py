@@ -1,7 +1,6 @@
 """The build as a user runs it: repeatable, anywhere, documented, without a network."""
 
 import json
-import shutil
 import subprocess
 
 import duckdb
@@ -24,24 +23,6 @@ def documented(new_project):
     result = project.dbt("docs", "generate", "--static")
     assert result.returncode == 0, result.stdout
     return project
-
-
-def contents(project) -> dict[str, list[tuple]]:
-    """All rows of all tables but the raw ones, in a fixed order."""
-    with project.connect() as connection:
-        names = connection.sql("""
-            select table_schema || '.' || table_name from information_schema.tables
-            where table_schema in ('staging', 'intermediate', 'marts') order by all
-        """).fetchall()
-        return {name: connection.sql(f"from {name} order by all").fetchall() for (name,) in names}
-
-
-def test_second_build_on_the_same_database_gives_the_same(built_project, new_project):
-    project = new_project("second")
-    shutil.copy(built_project.root / "ott_build.duckdb", project.root)
-    result = project.build("--warn-error")
-    assert result.returncode == 0, result.stdout
-    assert_same(contents(project), contents(built_project))
 
 
 def test_the_environment_bounds_what_duckdb_uses(new_project):
@@ -85,7 +66,7 @@ def test_network_time_zone_threads_and_locale_change_nothing(built_project, new_
     project = new_project("elsewhere")
     result = project.build(prefix=cut_off if is_cut_off else ("env",), **environment)
     assert result.returncode == 0, result.stdout
-    assert_same(contents(project), contents(built_project))
+    assert_same(project.contents(), built_project.contents())
     if missing:
         pytest.skip(f"tested without what this machine does not have: {', '.join(missing)}")
 
