@@ -31,7 +31,7 @@ DBT = Path(sys.executable).with_name("dbt")
 AS_TEXT = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 # The files that take longest, so that no process is left alone with one of them at the end; the
 # second needs no build of the others, for which it would wait.
-LONGEST = ("faults", "incremental", "marts", "anywhere", "exports", "build", "releases", "calibrate")
+LONGEST = ("faults", "incremental", "marts", "anywhere", "exports", "build", "releases")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
