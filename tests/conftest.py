@@ -110,16 +110,15 @@ class Project:
         return self.dbt(*BUILD, *arguments, **more)
 
     @contextmanager
-    def start_dbt(self, *arguments: str) -> Iterator[subprocess.Popen]:
-        """Start dbt in a process group of its own, which is gone at the end.
+    def start_build(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
+        """Start what `make build` runs in a process group of its own, which is gone at the end.
 
         Its output goes into the smallest pipe there is: it waits for its reader, however slow that
         is, and so is still under way after any line that many others follow.
         """
         with subprocess.Popen(
-            [DBT, "--no-use-colors", *arguments],
-            cwd=self.root,
-            env=clean_environment(),
+            [sys.executable, self.root / "scripts" / "ott", "build", *arguments],
+            env={**clean_environment(), **environment},
             start_new_session=True,
             pipesize=os.sysconf("SC_PAGE_SIZE"),
             **AS_TEXT,
@@ -131,8 +130,20 @@ class Project:
 
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
-        command = [sys.executable, self.root / "scripts" / "ott", "generate", *arguments]
-        subprocess.run(command, check=True, capture_output=True)
+        assert run_ott("generate", *arguments, root=self.root).returncode == 0
+
+
+def run_ott(
+    *arguments: object, root: Path = PROJECT, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run the command of a project in a process of its own."""
+    return subprocess.run(
+        [sys.executable, root / "scripts" / "ott", *map(str, arguments)],
+        env={**clean_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def kill(process: subprocess.Popen) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pandas as pd
 import pytest
-from conftest import BUILD, assert_same, kill
+from conftest import assert_same, kill
 
 from ott.events.generator import SCHEMA
 
@@ -275,7 +275,7 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(project, runs, 
             f"delete from events where event_id = '{deleted}'"
         )
     started = f"intermediate.{draws.choice(DAILY)} "
-    with project.start_dbt(*BUILD, *VARIABLES) as process:
+    with project.start_build(*VARIABLES) as process:
         assert any("START" in line and started in line for line in process.stdout)
         time.sleep(draws.uniform(0, 0.3))
         assert kill(process), "the build ended before its kill"

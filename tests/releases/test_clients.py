@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from conftest import PROJECT, clean_environment, install
+from conftest import clean_environment, install, run_ott
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -152,16 +152,8 @@ def test_python_gives_the_same_answers(release_file, expected, pip_install, vers
     assert_same(answer["answers"], expected, answer["refusal"])
     if is_plain:
         assert answer["version"] == version
-        result = subprocess.run(
-            [sys.executable, PROJECT / "scripts" / "ott", "releases", "verify"],
-            env={
-                **clean_environment(),
-                "PYTHONPATH": packages,
-                "OTT_RELEASE_PATH": str(release_file.parent.parent),
-            },
-            capture_output=True,
-            text=True,
-        )
+        served = str(release_file.parent.parent)
+        result = run_ott("releases", "verify", PYTHONPATH=packages, OTT_RELEASE_PATH=served)
         assert result.stdout.endswith("matches its manifest.\n"), result.stderr
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import BUILD, clean_environment, kill, new_plugin
+from conftest import kill, new_plugin
 from forked_dbt import FORKS
 
 from ott import build, plugin, releases
@@ -55,20 +55,6 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 def remount(disk: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
-
-
-def start_build(project, **environment: str) -> subprocess.Popen:
-    """Start what `make build` runs; it waits for the reader of its output, as `start_dbt` says."""
-    return subprocess.Popen(
-        [sys.executable, "scripts/ott", "build"],
-        cwd=project.root,
-        env={**clean_environment(), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-        pipesize=os.sysconf("SC_PAGE_SIZE"),
-    )
 
 
 # --- Failing --------------------------------------------------------------------------------------
@@ -278,14 +264,14 @@ def test_a_build_killed_at_any_moment_leaves_a_complete_release(built_project, c
     killed = 0
     for moment in range(BUILD_KILLS):
         before = served(copied_build.releases)
-        with copied_build.start_dbt(*BUILD) as process:
+        with copied_build.start_build() as process:
             # Each step says when it starts and when it ends.
             for _ in range(int(2 * len(steps) * (moment + 0.5) / BUILD_KILLS)):
                 process.stdout.readline()
             killed += kill(process)
         after_kill = served(copied_build.releases)
         assert after_kill >= before
-        with start_build(copied_build) as first:
+        with copied_build.start_build() as first:
             # From the first seed on, the database is open.
             while "1 of" not in first.stdout.readline():
                 assert first.poll() is None
@@ -368,16 +354,16 @@ def test_ctrl_c_ends_a_build_with_a_sentence(copied_build, sign):
     before = served(copied_build.releases)
     logs = copied_build.root / "new_logs"
     shutil.rmtree(logs, ignore_errors=True)
-    process = start_build(copied_build, PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs))
-    # The command makes the folder once it is ready for Ctrl-C.
-    while not logs.exists():
-        time.sleep(0.01)
     output = []
-    while sign and sign not in (output or [""])[-1]:
-        output.append(process.stdout.readline())
-        assert output[-1], output
-    os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=300)
+    with copied_build.start_build(PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs)) as process:
+        # The command makes the folder once it is ready for Ctrl-C.
+        while not logs.exists():
+            time.sleep(0.01)
+        while sign and sign not in (output or [""])[-1]:
+            output.append(process.stdout.readline())
+            assert output[-1], output
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=300)
     assert process.returncode == 130, (output, rest)
     assert rest.endswith(build.STOPPED) and "Traceback" not in rest
     assert served(copied_build.releases) == before

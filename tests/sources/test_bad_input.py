@@ -1,11 +1,8 @@
 """What a user sees when the seed is wrong: a sentence that names the file and what to do."""
 
-import subprocess
-import sys
-
 import duckdb
 import pytest
-from conftest import clean_environment
+from conftest import run_ott
 
 from ott import cli, source
 
@@ -96,12 +93,7 @@ def test_a_file_that_is_not_utf8_is_named_with_line_and_column(tmp_path, capsys,
 
 def test_a_build_checks_encoding_and_folders_before_dbt_runs(project):
     project.events_file.write_bytes(f"{GOOD}É".encode("latin-1"))
-    result = subprocess.run(
-        [sys.executable, project.root / "scripts" / "ott", "build"],
-        env={**clean_environment(), "DBT_TARGET_PATH": "/dev/null"},
-        capture_output=True,
-        text=True,
-    )
+    result = run_ott("build", root=project.root, DBT_TARGET_PATH="/dev/null")
     assert (result.returncode, result.stdout) == (1, "")
     encoding, folder = result.stderr.splitlines()
     assert "seeds/raw_compliance_events.csv is not UTF-8: line 3, column 1" in encoding
