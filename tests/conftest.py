@@ -61,15 +61,9 @@ class Project:
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
 
     def contents(self, file: str = "ott_build.duckdb") -> dict[str, list[tuple]]:
-        """All rows of all tables of a database but the raw ones, in a fixed order."""
+        """All rows of all tables of a database but the raw ones."""
         with duckdb.connect(self.root / file, read_only=True) as connection:
-            names = connection.sql(
-                "select table_schema || '.' || table_name from information_schema.tables"
-                " where table_schema <> 'raw'"
-            ).fetchall()
-            return {
-                name: connection.sql(f"from {name} order by all").fetchall() for (name,) in names
-            }
+            return rows_of(connection, "staging", "intermediate", "marts")
 
     def dbt(self, *arguments: str, prefix=(), cwd=None, is_parsed=False, **environment: str):
         """Run dbt in the copy or another folder; stdout of the result holds both outputs as text.
@@ -173,6 +167,17 @@ def copy_to_damage(project: Project, folder: Path) -> Path:
             connection.execute(f"drop view marts.{view}")
             connection.execute(f"alter table marts.copied rename to {view}")
     return copy
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, *schemas: str) -> dict[str, list[tuple]]:
+    """All rows of the tables of some schemas, in a fixed order."""
+    names = connection.execute(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_catalog = current_database() and list_contains(?, table_schema)"
+        " and not contains(table_name, '__dbt_')",
+        [list(schemas)],
+    ).fetchall()
+    return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
 
 
 def assert_same(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pandas as pd
 import pytest
-from conftest import assert_same, kill
+from conftest import assert_same, kill, rows_of
 
 from ott.events.generator import SCHEMA
 
@@ -163,12 +163,7 @@ def replay(connection, statements: list[str]) -> None:
 
 
 def contents(connection) -> dict[str, list[tuple]]:
-    names = connection.execute(
-        "select table_schema || '.' || table_name from information_schema.tables"
-        " where table_catalog = 'ott_build' and table_schema in ('intermediate', 'marts')"
-        " and not contains(table_name, '__dbt_') order by all"
-    ).fetchall()
-    return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
+    return rows_of(connection, "intermediate", "marts")
 
 
 def assert_equals_full_refresh(databases, runs, rows: list[list], draws: random.Random) -> None:

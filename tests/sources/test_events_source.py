@@ -5,7 +5,7 @@ import os
 
 import duckdb
 import pytest
-from conftest import assert_same
+from conftest import assert_same, rows_of
 
 # Types as a data platform would have them.
 TYPED = """
@@ -74,12 +74,7 @@ def released(project) -> dict[str, list[tuple]]:
     """The rows of all tables of the release."""
     file = project.releases / "current" / "ott_compliance.duckdb"
     with duckdb.connect(file, read_only=True) as connection:
-        tables = connection.sql(
-            "select table_name from information_schema.tables where table_schema = 'marts'"
-        ).fetchall()
-        return {
-            name: connection.sql(f"from marts.{name} order by all").fetchall() for (name,) in tables
-        }
+        return rows_of(connection, "marts")
 
 
 # --- Parquet --------------------------------------------------------------------------------------
