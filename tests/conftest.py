@@ -60,10 +60,10 @@ class Project:
         """Open the built database as a reader would."""
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
 
-    def contents(self, file: str = "ott_build.duckdb") -> dict[str, list[tuple]]:
-        """All rows of all tables of a database but the raw ones."""
+    def contents(self, *schemas: str, file: str = "ott_build.duckdb") -> dict[str, list[tuple]]:
+        """All rows of the tables of some schemas, or of all but the raw ones."""
         with duckdb.connect(self.root / file, read_only=True) as connection:
-            return rows_of(connection, "staging", "intermediate", "marts")
+            return rows_of(connection, *(schemas or ("staging", "intermediate", "marts")))
 
     def dbt(self, *arguments: str, prefix=(), cwd=None, is_parsed=False, **environment: str):
         """Run dbt in the copy or another folder; stdout of the result holds both outputs as text.

@@ -101,7 +101,7 @@ def test_a_second_build_called_from_elsewhere_publishes_the_same(
     assert result.returncode == 0, result.stdout
     assert files(elsewhere) == before
     assert not list(odd_project.root.glob("*.duckdb"))
-    assert_same(odd_project.contents(database), built_project.contents())
+    assert_same(odd_project.contents(file=database), built_project.contents())
     releases.verify(releases.current_release(inside / "served"))
 
 

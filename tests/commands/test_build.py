@@ -189,15 +189,6 @@ def test_every_variable_can_be_changed(built_project, new_project):
     assert len(manifest["marts"]) > 20
 
 
-def test_database_path_is_set_by_the_environment(new_project, tmp_path):
-    project = new_project("path")
-    path = tmp_path / "elsewhere.duckdb"
-    result = project.dbt("seed", "--select", "regions", OTT_DATABASE_PATH=str(path))
-    assert result.returncode == 0, result.stdout
-    assert path.exists()
-    assert not (project.root / "ott_build.duckdb").exists()
-
-
 def test_no_usage_statistics(built_project, manifest):
     assert not (built_project.root / ".user.yml").exists()
     assert manifest["metadata"]["send_anonymous_usage_stats"] is False
