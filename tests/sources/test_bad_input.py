@@ -93,8 +93,10 @@ def test_a_file_that_is_not_utf8_is_named_with_line_and_column(tmp_path, capsys,
 
 def test_a_build_checks_encoding_and_folders_before_dbt_runs(project):
     project.events_file.write_bytes(f"{GOOD}É".encode("latin-1"))
-    result = run_ott("build", root=project.root, DBT_TARGET_PATH="/dev/null")
+    folders = {"DBT_TARGET_PATH": "/dev/null", "DBT_LOG_PATH": "/dev/null"}
+    result = run_ott("build", root=project.root, **folders)
     assert (result.returncode, result.stdout) == (1, "")
-    encoding, folder = result.stderr.splitlines()
+    encoding, *of_folders = result.stderr.splitlines()
     assert "seeds/raw_compliance_events.csv is not UTF-8: line 3, column 1" in encoding
-    assert folder.startswith("/dev/null cannot be written")
+    for said, variable in zip(of_folders, folders, strict=True):
+        assert said.startswith("/dev/null cannot be written") and variable in said
