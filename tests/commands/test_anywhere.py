@@ -14,6 +14,8 @@ from conftest import Project, assert_same, clean_environment
 from ott import releases
 
 ODD_NAME = 'it\'s 100 % #1; [a]* ü "q" {b}'
+# dbt takes no quotes in the name of a database, nor a hash.
+ODD_DATABASE = "a b%[x]ü{}.duckdb"
 RUN_IN_PYTHON = """
 import json, os, sys
 from dbt.cli.main import dbtRunner
@@ -89,7 +91,7 @@ def test_a_second_build_called_from_elsewhere_publishes_the_same(
     before = files(elsewhere)
     inside = odd_project.root / ODD_NAME
     inside.mkdir()
-    database = f"{ODD_NAME}/a b%[x]ü{{}}.duckdb"
+    database = f"{ODD_NAME}/ott_build.duckdb"
     shutil.copy(built_project.root / "ott_build.duckdb", odd_project.root / database)
     result = odd_project.build(
         *("--warn-error", *at_odds),
@@ -128,9 +130,11 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
             connection.execute(f"copy rows to {releases.text(str(path))} (format {form})")
     variables = json.dumps({"events_source": source})
     select = ["--select", "base_compliance_events", "--vars", variables]
-    result = odd_project.dbt("run", *select, *at_odds, cwd=elsewhere)
+    result = odd_project.dbt(
+        *("run", *select, *at_odds), cwd=elsewhere, OTT_DATABASE_PATH=ODD_DATABASE
+    )
     assert result.returncode == 0, result.stdout
-    with odd_project.connect() as connection:
+    with duckdb.connect(odd_project.root / ODD_DATABASE, read_only=True) as connection:
         if kind == "database":
             attached = f"{releases.text(str(path))} as ott_events_source (read_only)"
             connection.execute(f"attach {attached}")
