@@ -93,9 +93,10 @@ def test_every_variable_can_be_changed(built_project, new_project):
             file.write(f"{line}\n")
     (project.root / "data").mkdir()
     duckdb.sql(
-        "select * rename (timestamp as event_time) replace (if(event_id % 5 = 0, 'Märs', region)"
-        " as region, if(event_id % 5 = 0, 'mdpa', regulation) as regulation,"
+        "select * replace (if(event_id % 5 = 0, 'Märs', region) as region,"
+        " if(event_id % 5 = 0, 'mdpa', regulation) as regulation,"
         " if(event_id % 5 = 0, 'Landing', event_type) as event_type)"
+        " rename (timestamp as event_time)"
         f" from read_csv('{project.events_file}')"
     ).write_parquet(f"{project.root}/data/events.parquet")
     holes = {
