@@ -31,7 +31,7 @@ DBT = Path(sys.executable).with_name("dbt")
 AS_TEXT = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 # The files that take longest, so that no process is left alone with one of them at the end; the
 # second needs no build of the others, for which it would wait.
-LONGEST = ("faults", "incremental", "events_source", "anywhere", "releases", "marts", "postgres")
+LONGEST = ("faults", "incremental", "marts", "anywhere", "exports", "build", "releases")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +59,11 @@ class Project:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open the built database as a reader would."""
         return duckdb.connect(self.root / "ott_build.duckdb", read_only=True)
+
+    def contents(self, *schemas: str, file: str = "ott_build.duckdb") -> dict[str, list[tuple]]:
+        """All rows of the tables of some schemas, or of all but the raw ones."""
+        with duckdb.connect(self.root / file, read_only=True) as connection:
+            return rows_of(connection, *(schemas or ("staging", "intermediate", "marts")))
 
     def dbt(self, *arguments: str, prefix=(), cwd=None, is_parsed=False, **environment: str):
         """Run dbt in the copy or another folder; stdout of the result holds both outputs as text.
@@ -99,16 +104,15 @@ class Project:
         return self.dbt(*BUILD, *arguments, **more)
 
     @contextmanager
-    def start_dbt(self, *arguments: str) -> Iterator[subprocess.Popen]:
-        """Start dbt in a process group of its own, which is gone at the end.
+    def start_build(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
+        """Start what `make build` runs in a process group of its own, which is gone at the end.
 
         Its output goes into the smallest pipe there is: it waits for its reader, however slow that
         is, and so is still under way after any line that many others follow.
         """
         with subprocess.Popen(
-            [DBT, "--no-use-colors", *arguments],
-            cwd=self.root,
-            env=clean_environment(),
+            [sys.executable, self.root / "scripts" / "ott", "build", *arguments],
+            env={**clean_environment(), **environment},
             start_new_session=True,
             pipesize=os.sysconf("SC_PAGE_SIZE"),
             **AS_TEXT,
@@ -120,8 +124,20 @@ class Project:
 
     def generate_events(self, *arguments: str) -> None:
         """Replace the seed by events of the generator."""
-        command = [sys.executable, self.root / "scripts" / "ott", "generate", *arguments]
-        subprocess.run(command, check=True, capture_output=True)
+        assert run_ott("generate", *arguments, root=self.root).returncode == 0
+
+
+def run_ott(
+    *arguments: object, root: Path = PROJECT, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run the command of a project in a process of its own."""
+    return subprocess.run(
+        [sys.executable, root / "scripts" / "ott", *map(str, arguments)],
+        env={**clean_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def kill(process: subprocess.Popen) -> bool:
@@ -151,6 +167,17 @@ def copy_to_damage(project: Project, folder: Path) -> Path:
             connection.execute(f"drop view marts.{view}")
             connection.execute(f"alter table marts.copied rename to {view}")
     return copy
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, *schemas: str) -> dict[str, list[tuple]]:
+    """All rows of the tables of some schemas, in a fixed order."""
+    names = connection.execute(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_catalog = current_database() and list_contains(?, table_schema)"
+        " and not contains(table_name, '__dbt_')",
+        [list(schemas)],
+    ).fetchall()
+    return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
 
 
 def assert_same(

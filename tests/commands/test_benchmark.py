@@ -10,7 +10,7 @@ import time
 import duckdb
 import psutil
 import pytest
-from conftest import PROJECT, assert_same
+from conftest import PROJECT, assert_same, run_ott
 
 from ott import cli
 from ott.lab.benchmark import inputs
@@ -233,10 +233,7 @@ def test_increments_follow_a_full_build():
 
 def test_benchmark_writes_json_and_markdown(tmp_path):
     options = ["--engines", "sql", "pandas", "--sizes", "5k", "--days", "8", "--repeat", "1"]
-    command = [sys.executable, PROJECT / "scripts" / "ott", "benchmark", *options]
-    result = subprocess.run(
-        [*command, "--output", tmp_path], capture_output=True, text=True, timeout=600
-    )
+    result = run_ott("benchmark", *options, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     written = json.loads((tmp_path / "benchmark.json").read_text())
     assert (tmp_path / "benchmark.md").read_text().strip() == result.stdout.strip()

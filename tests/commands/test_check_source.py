@@ -2,11 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import yaml
-from conftest import PROJECT
+from conftest import run_ott
 
 EVENTS = [
     {
@@ -20,18 +18,10 @@ EVENTS = [
 ]
 
 
-def check(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, PROJECT / "scripts" / "ott", "check-source", *arguments],
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_settings_are_proposed_that_read_the_export(tmp_path):
     file = tmp_path / "events.ndjson"
     file.write_text("".join(json.dumps(event) + "\n" for event in EVENTS))
-    result = check(file, "--vars", "{latest_timestamp: now}")
+    result = run_ott("check-source", file, "--vars", "{latest_timestamp: now}")
     assert result.returncode == 0, result.stderr
     block = result.stdout.split("dbt_project.yml:\n")[1].split("\nNext:")[0]
     proposed = yaml.safe_load(block)
@@ -50,7 +40,9 @@ def test_settings_are_proposed_that_read_the_export(tmp_path):
 
     # They are all that is missing.
     further = {"events_dimensions": {"plan": {"sql": "upper(event)"}}}
-    again = check("--vars", json.dumps({"latest_timestamp": "now", **proposed, **further}))
+    again = run_ott(
+        "check-source", "--vars", json.dumps({"latest_timestamp": "now", **proposed, **further})
+    )
     assert re.search(r"plan +upper\(event\) +VARCHAR +0.0% +0.0%  a", again.stdout)
     assert "No setting is missing. Next: `make build`." in again.stdout
 
@@ -58,19 +50,19 @@ def test_settings_are_proposed_that_read_the_export(tmp_path):
 def test_what_nobody_can_guess_is_asked_for(tmp_path):
     file = tmp_path / "events.csv"
     file.write_text("id,ts\n1,2026-01-02 10:00:00\n")
-    result = check(file)
+    result = run_ott("check-source", file)
     assert result.returncode == 1
     assert "No column of the source is called like the status of an event. It has: id, ts." in (
         result.stderr
     )
-    result = check(file, "--vars", "status")
+    result = run_ott("check-source", file, "--vars", "status")
     assert result.returncode == 2 and "--vars takes a mapping" in result.stderr
 
 
 def test_reasons_stand_with_what_to_do(tmp_path):
     file = tmp_path / "events.csv"
     file.write_text("event_id,timestamp,status,region\n1,2026-01-02 10:00:00,compliant,Atlantis\n")
-    result = check(file)
+    result = run_ott("check-source", file)
     assert "1 of them would be quarantined:\n  1 as region_unknown: The region is not in" in (
         result.stdout
     )

@@ -9,7 +9,7 @@ import sys
 import click
 import duckdb
 import pytest
-from conftest import PROJECT, clean_environment
+from conftest import PROJECT, clean_environment, run_ott
 
 from ott import OttError, cli
 
@@ -23,11 +23,6 @@ def commands(group: click.Group = cli.ott, words: tuple[str, ...] = ()) -> list[
         inner = (*words, name)
         found += commands(command, inner) if isinstance(command, click.Group) else [inner]
     return found
-
-
-def run(*arguments: object, **options) -> subprocess.CompletedProcess:
-    options = {"env": clean_environment(), "capture_output": True, "text": True} | options
-    return subprocess.run([*map(str, arguments)], timeout=300, **options)
 
 
 # --- every command -------------------------------------------------------------------------------
@@ -55,7 +50,8 @@ def test_help_needs_nothing_that_takes_long_to_import():
         f"import sys; sys.path[0] = {str(OTT.parent)!r}; from ott import cli; cli.main(['--help']);"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    assert run(sys.executable, "-c", code).stdout.splitlines()[-1] == "[]"
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert shown.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -116,18 +112,22 @@ def test_the_launcher_runs_the_package_of_the_project_it_lies_in(new_project, tm
     link = tmp_path / "through-a-link"
     link.symlink_to(scripts / "ott")
     environment = {**clean_environment(), "PYTHONPATH": str(PROJECT / "scripts")}
-    result = run(link, "generate", "--events", "3", cwd=tmp_path, env=environment)
-    assert result.stdout == f"Wrote 3 events to {project.events_file}\n", result.stderr
+    command = [link, "generate", "--events", "3"]
+    shown = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+    assert shown == f"Wrote 3 events to {project.events_file}\n"
     assert project.events_file.read_text().count("\n") == 4
 
 
 # --- build ---------------------------------------------------------------------------------------
 
 
-def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(new_project, tmp_path):
+def test_a_build_leaves_unit_tests_out_publishes_and_says_what_was_found(
+    new_project, tmp_path, monkeypatch
+):
     project = new_project("ott_build")
     project.generate_events("--scenario", "realistic", "--events", "60000", "--seed", "3")
-    result = run(sys.executable, project.root / "scripts" / "ott", "build", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = run_ott("build", root=project.root)
     assert result.returncode == 0, result.stdout
     assert "unit_test" not in result.stdout
     manifest = json.loads((project.releases / "current" / "manifest.json").read_text())

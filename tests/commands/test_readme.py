@@ -3,12 +3,11 @@
 import re
 import shlex
 import subprocess
-import sys
 
 import duckdb
 import pytest
 import yaml
-from conftest import PROJECT, clean_environment
+from conftest import PROJECT, run_ott
 
 from ott import cli
 
@@ -64,8 +63,7 @@ def test_connection_strings_name_the_release(built_project, monkeypatch):
 @pytest.mark.parametrize("command", ["releases list", "releases verify"])
 def test_release_commands_run(built_project, command):
     assert command in shown_commands("ott")
-    program = [sys.executable, "scripts/ott", *command.split()]
-    subprocess.run(program, cwd=built_project.root, env=clean_environment(), check=True)
+    assert run_ott(*command.split(), root=built_project.root).returncode == 0
 
 
 def test_analysis_example_runs(own_build):

@@ -20,7 +20,7 @@ import duckdb
 import pytest
 import requests
 import yaml
-from conftest import PROJECT, clean_environment
+from conftest import PROJECT, clean_environment, run_ott
 
 from ott.exports.superset import CHARTS, RELEASE_FILE, SCHEMA, Chart
 
@@ -73,16 +73,9 @@ def read(releases: Path, query: str) -> list[dict]:
         return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
-def ott(releases: Path, *arguments: Any, fails: int = 0, **options: Any) -> str:
+def ott(releases: Path, *arguments: object, fails: int = 0) -> str:
     """Run the command, which must end as told, and return what it says."""
-    result = subprocess.run(
-        [sys.executable, PROJECT / "scripts" / "ott", "superset", "--output", *arguments],
-        env={**clean_environment(), "OTT_RELEASE_PATH": str(releases)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        **options,
-    )
+    result = run_ott("superset", "--output", *arguments, OTT_RELEASE_PATH=str(releases))
     assert result.returncode == fails, result.stderr
     return result.stderr if fails else result.stdout
 
@@ -105,7 +98,9 @@ def read_bundle(bundle: Path, kind: str = "") -> list[dict]:
 def test_same_release_gives_the_same_bytes(releases, bundle, tmp_path):
     """The umask says who can read them."""
     again = tmp_path / "again.zip"
-    ott(releases, again, umask=0o027)
+    umask = os.umask(0o027)
+    ott(releases, again)
+    os.umask(umask)
     assert again.read_bytes() == bundle.read_bytes()
     assert again.stat().st_mode & 0o777 == 0o640
     assert [*tmp_path.iterdir()] == [again]

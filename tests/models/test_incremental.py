@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pandas as pd
 import pytest
-from conftest import BUILD, assert_same, kill
+from conftest import assert_same, kill, rows_of
 
 from ott.events.generator import SCHEMA
 
@@ -163,12 +163,7 @@ def replay(connection, statements: list[str]) -> None:
 
 
 def contents(connection) -> dict[str, list[tuple]]:
-    names = connection.execute(
-        "select table_schema || '.' || table_name from information_schema.tables"
-        " where table_catalog = 'ott_build' and table_schema in ('intermediate', 'marts')"
-        " and not contains(table_name, '__dbt_') order by all"
-    ).fetchall()
-    return {name: connection.execute(f"from {name} order by all").fetchall() for (name,) in names}
+    return rows_of(connection, "intermediate", "marts")
 
 
 def assert_equals_full_refresh(databases, runs, rows: list[list], draws: random.Random) -> None:
@@ -275,7 +270,7 @@ def test_after_a_killed_build_the_next_one_equals_a_full_refresh(project, runs, 
             f"delete from events where event_id = '{deleted}'"
         )
     started = f"intermediate.{draws.choice(DAILY)} "
-    with project.start_dbt(*BUILD, *VARIABLES) as process:
+    with project.start_build(*VARIABLES) as process:
         assert any("START" in line and started in line for line in process.stdout)
         time.sleep(draws.uniform(0, 0.3))
         assert kill(process), "the build ended before its kill"
@@ -303,6 +298,9 @@ CHANGES = {
     ),
     "a macro below others": (
         [("macros/rules/breaks_rule.sql", "}} > {{ rule.bounds", "}} >= {{ rule.bounds")], {*DAILY},
+    ),
+    "a known member": (
+        [("seeds/regions.csv", "AFRICA,", "MARS,6,Mars\nAFRICA,")], {*DAILY},
     ),
     "the time of the build for the latest moment": (
         [("dbt_project.yml", 'latest_timestamp: "2026-01-31 00:00:00"', "latest_timestamp: now")],

@@ -7,7 +7,6 @@ OTT_TEST_BUILD_KILLS (`make test-nightly`) sets it.
 import itertools
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -20,14 +19,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import BUILD, clean_environment, kill, new_plugin
+from conftest import kill, new_plugin
 from forked_dbt import FORKS
 
 from ott import build, plugin, releases
 from ott.releases import ReleaseError
 
 BUILD_KILLS = int(os.environ.get("OTT_TEST_BUILD_KILLS", "1"))
-TIMED_PUBLISH_KILLS = max(8, BUILD_KILLS)
 PUBLISHES_WHILE_READING = max(8, BUILD_KILLS)
 
 
@@ -59,38 +57,19 @@ def remount(disk: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
 
 
-def start_build(project, **environment: str) -> subprocess.Popen:
-    """Start what `make build` runs; it waits for the reader of its output, as `start_dbt` says."""
-    return subprocess.Popen(
-        [sys.executable, "scripts/ott", "build"],
-        cwd=project.root,
-        env={**clean_environment(), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-        pipesize=os.sysconf("SC_PAGE_SIZE"),
-    )
-
-
 # --- Failing --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("file", "pattern", "replacement", "check"),
     [
-        ("seeds/regions.csv", r"\Z", "US,9,\n", "regions"),
         ("models/staging/stg_compliance_events.sql", "1900-", "1901-", "stg_compliance_events"),
-        ("seeds/raw_compliance_events.csv", r"(?m)^(\d+),[^,]*", r"\1,yesterday",
-         "quarantined_share_is_acceptable"),
         ("models/marts/breakdowns/compliance_by_region.sql", r"\Z", "\nwhere region <> 'EU'\n",
          "compliance_by_region"),
     ],
-    ids=["raw", "staging", "intermediate", "marts"],
+    ids=["unit test", "data test"],
 )  # fmt: skip
-def test_a_failing_check_in_any_layer_publishes_nothing(
-    file, pattern, replacement, check, copied_build
-):
+def test_a_failing_check_publishes_nothing(file, pattern, replacement, check, copied_build):
     before = served(copied_build.releases)
     path = copied_build.root / file
     sound = path.read_text()
@@ -126,16 +105,22 @@ def test_a_disk_that_takes_no_release_leaves_what_is_served(fault, work, small_d
     assert served(small_disk) > before
 
 
-@pytest.fixture
+ENOUGH = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1", "OTT_TEMP_LIMIT": "1GB"}
+
+
+@pytest.fixture(scope="module")
 def greedy(copied_build) -> Iterator[tuple[str, ...]]:
-    """A command that sorts 70 MB, more than the memory of the test."""
+    """A command that sorts 70 MB, more than the memory of the test, which goes to disk."""
     model = copied_build.root / "models" / "intermediate" / "intake" / "greedy.sql"
     model.write_text("""
         select i, repeat(md5(cast(i as varchar)), 4) as filler
         from range(500000) as numbers (i)
         order by hash(i)
     """)
-    yield ("run", "--select", "greedy")
+    command = ("run", "--select", "greedy")
+    result = copied_build.dbt(*command, is_parsed=True, **ENOUGH)
+    assert result.returncode == 0, result.stdout
+    yield command
     model.unlink()
 
 
@@ -153,21 +138,14 @@ def greedy(copied_build) -> Iterator[tuple[str, ...]]:
     ],
 )  # fmt: skip
 def test_what_ran_out_is_told(copied_build, greedy, request, limits, message):
-    """What does not fit into the memory goes to disk, as much as is allowed."""
     disk = request.getfixturevalue("small_disk") if "{disk}" in str(limits) else None
     limits = {name: value.format(disk=disk) for name, value in limits.items()}
-    enough = {"OTT_MEMORY_LIMIT": "50MB", "OTT_CPU_THREADS": "1"}
+    enough = {name: ENOUGH[name] for name in ("OTT_MEMORY_LIMIT", "OTT_CPU_THREADS")}
     result = copied_build.dbt(*greedy, is_parsed=True, **enough | limits)
     assert result.returncode == 1
     assert f"greedy ran out of {message.format(disk=disk)}" in result.stdout
     assert result.stdout.count(" ran out of ") == 1
     assert "What was served before still is." in result.stdout
-    if disk:
-        remount(disk, "size=1g")
-    result = copied_build.dbt(
-        *greedy, is_parsed=True, **limits | enough | {"OTT_TEMP_LIMIT": "1GB"}
-    )
-    assert result.returncode == 0, result.stdout
 
 
 def write_log_of(database: Path) -> Path:
@@ -263,18 +241,16 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(copied_build):
     assert served(copied_build.releases) == before
 
 
-@pytest.mark.parametrize("variable", ["DBT_TARGET_PATH", "DBT_LOG_PATH"])
 @pytest.mark.parametrize("fault", ["full", "read-only", "a file"])
-def test_folders_of_dbt_that_cannot_be_written_are_told(copied_build, small_disk, variable, fault):
+def test_folders_of_dbt_that_cannot_be_written_are_told(small_disk, monkeypatch, fault):
     folder = small_disk / "file" if fault == "a file" else small_disk
     if fault == "a file":
         folder.write_text("in the way")
     if fault == "read-only":
         remount(small_disk, "ro")
-    with start_build(copied_build, **{variable: str(folder)}) as process:
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert re.fullmatch(rf"{folder} cannot be written \(.*\): .*{variable}.*\n", output)
+    monkeypatch.setenv("DBT_LOG_PATH", str(folder))
+    told = build.problem_of_folder("DBT_LOG_PATH", "logs")
+    assert re.fullmatch(rf"{folder} cannot be written \(.*\): .*DBT_LOG_PATH.*", told)
     assert fault != "full" or not list(folder.iterdir())
 
 
@@ -288,14 +264,14 @@ def test_a_build_killed_at_any_moment_leaves_a_complete_release(built_project, c
     killed = 0
     for moment in range(BUILD_KILLS):
         before = served(copied_build.releases)
-        with copied_build.start_dbt(*BUILD) as process:
+        with copied_build.start_build() as process:
             # Each step says when it starts and when it ends.
             for _ in range(int(2 * len(steps) * (moment + 0.5) / BUILD_KILLS)):
                 process.stdout.readline()
             killed += kill(process)
         after_kill = served(copied_build.releases)
         assert after_kill >= before
-        with start_build(copied_build) as first:
+        with copied_build.start_build() as first:
             # From the first seed on, the database is open.
             while "1 of" not in first.stdout.readline():
                 assert first.poll() is None
@@ -344,7 +320,10 @@ def exit_code(process) -> int:
 
 
 def test_publishing_killed_at_any_operation_leaves_a_complete_release(tmp_path):
-    """Each time in a folder as it was: what kills leave behind makes the next run longer."""
+    """Each time in a folder as it was: what kills leave behind makes the next run longer.
+
+    Between two operations a file in `.building-...` grows, which the kill before leaves as well.
+    """
     work, folder, untouched = tmp_path / "work.duckdb", tmp_path / "release", tmp_path / "untouched"
     with duckdb.connect(work) as connection:
         connection.execute("create schema marts; create table marts.numbers as from range(1000)")
@@ -369,45 +348,22 @@ def test_publishing_killed_at_any_operation_leaves_a_complete_release(tmp_path):
     assert served(folder) > before
 
 
-def test_publishing_killed_at_any_time_leaves_a_complete_release(work, folder):
-    started = time.monotonic()
-    assert exit_code(start_publish(work, folder)) == 0
-    longest = time.monotonic() - started
-    moments = random.Random(7)
-    killed, before = 0, served(folder)
-    while killed < TIMED_PUBLISH_KILLS:
-        process = start_publish(work, folder)
-        moment = moments.uniform(0, longest)
-        time.sleep(moment)
-        process.kill()
-        if exit_code(process):
-            killed += 1
-        else:
-            # The machine has become faster.
-            longest = moment
-        after = served(folder)
-        assert after >= before
-        before = after
-    publish(work, folder)
-    assert served(folder) > before
-
-
 @pytest.mark.parametrize("sign", ["", "Running with dbt", "START"])
 def test_ctrl_c_ends_a_build_with_a_sentence(copied_build, sign):
     """While modules are loaded, while dbt parses, and while it runs a step."""
     before = served(copied_build.releases)
     logs = copied_build.root / "new_logs"
     shutil.rmtree(logs, ignore_errors=True)
-    process = start_build(copied_build, PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs))
-    # The command makes the folder once it is ready for Ctrl-C.
-    while not logs.exists():
-        time.sleep(0.01)
     output = []
-    while sign and sign not in (output or [""])[-1]:
-        output.append(process.stdout.readline())
-        assert output[-1], output
-    os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=300)
+    with copied_build.start_build(PYTHONUNBUFFERED="1", DBT_LOG_PATH=str(logs)) as process:
+        # The command makes the folder once it is ready for Ctrl-C.
+        while not logs.exists():
+            time.sleep(0.01)
+        while sign and sign not in (output or [""])[-1]:
+            output.append(process.stdout.readline())
+            assert output[-1], output
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=300)
     assert process.returncode == 130, (output, rest)
     assert rest.endswith(build.STOPPED) and "Traceback" not in rest
     assert served(copied_build.releases) == before

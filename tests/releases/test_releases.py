@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import new_plugin
+from conftest import new_plugin, rows_of
 
 from ott import cli, releases
 from ott.releases import ReleaseError, current_release, list_releases
@@ -98,32 +98,27 @@ def overwrite(path: Path, content: str | bytes) -> None:
 
 
 def test_a_release_holds_all_marts_with_their_comments(built_project, release_file):
-    def contents(connection: duckdb.DuckDBPyConnection) -> tuple[dict, list]:
-        rows = {
-            mart: connection.sql(f"from marts.{mart} order by all").fetchall()
-            for mart in releases.list_marts(connection)
-        }
-        comments = [
+    def comments_in(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
+        return sorted(
             row
             for kind in ("tables", "views", "columns")
             for row in connection.sql(
                 f"select columns('^(table|view|column)_name$'), comment from duckdb_{kind}()"
                 " where schema_name = 'marts'"
             ).fetchall()
-        ]
-        return rows, sorted(comments)
+        )
 
     with (
         built_project.connect() as work,
         duckdb.connect(release_file, read_only=True) as release,
     ):
-        rows, comments = contents(release)
-        assert (rows, comments) == contents(work)
+        rows, comments = rows_of(release, "marts"), comments_in(release)
+        assert (rows, comments) == (rows_of(work, "marts"), comments_in(work))
         places = release.sql("select distinct database, schema from (show all tables)").fetchall()
     assert all(comment for *_, comment in comments)
     assert places == [("ott_compliance", "marts")]
     measured = releases.read_manifest(release_file.parent)["marts"]
-    assert {mart: measure["rows"] for mart, measure in measured.items()} == {
+    assert {f"marts.{mart}": measure["rows"] for mart, measure in measured.items()} == {
         mart: len(rows_of_mart) for mart, rows_of_mart in rows.items()
     }
 

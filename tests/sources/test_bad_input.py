@@ -1,12 +1,10 @@
 """What a user sees when the seed is wrong: a sentence that names the file and what to do."""
 
-import subprocess
-import sys
-
 import duckdb
 import pytest
+from conftest import run_ott
 
-from ott import source
+from ott import cli, source
 
 HEADER = (
     "event_id,timestamp,user_id,region,regulation,event_type,status,user_age,"
@@ -76,14 +74,6 @@ def test_missing_column_in_another_source_is_named(project):
     assert "lacks the column(s) status" in result.stdout
 
 
-def ott(project, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, project.root / "scripts" / "ott", *arguments],
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -93,18 +83,20 @@ def ott(project, *arguments) -> subprocess.CompletedProcess:
         (None, "cannot be read: No such file"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_utf8_is_named_with_line_and_column(project, tmp_path, content, message):
+def test_a_file_that_is_not_utf8_is_named_with_line_and_column(tmp_path, capsys, content, message):
     path = tmp_path / "events.csv"
     if content is not None:
         path.write_bytes(content)
-    result = ott(project, "check-encoding", path)
-    assert result.returncode == 1
-    assert f"{path} {message}" in result.stderr
+    assert cli.main(["check-encoding", str(path)]) == 1
+    assert f"{path} {message}" in capsys.readouterr().err
 
 
-def test_a_build_checks_the_encoding_before_dbt_runs(project):
+def test_a_build_checks_encoding_and_folders_before_dbt_runs(project):
     project.events_file.write_bytes(f"{GOOD}É".encode("latin-1"))
-    result = ott(project, "build")
-    assert result.returncode == 1
-    assert "seeds/raw_compliance_events.csv is not UTF-8: line 3, column 1" in result.stderr
-    assert result.stdout == "" and result.stderr.count("\n") == 1
+    folders = {"DBT_TARGET_PATH": "/dev/null", "DBT_LOG_PATH": "/dev/null"}
+    result = run_ott("build", root=project.root, **folders)
+    assert (result.returncode, result.stdout) == (1, "")
+    encoding, *of_folders = result.stderr.splitlines()
+    assert "seeds/raw_compliance_events.csv is not UTF-8: line 3, column 1" in encoding
+    for said, variable in zip(of_folders, folders, strict=True):
+        assert said.startswith("/dev/null cannot be written") and variable in said

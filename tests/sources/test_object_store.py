@@ -1,4 +1,4 @@
-"""Events from an object store: an S3 server on this machine, read by whole builds."""
+"""Events from an object store: an S3 server on this machine, read by builds."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 from conftest import assert_same
-from test_events_source import released, released_by_whole_build
+from test_events_source import build, public_rows
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def store(server, pip_install, tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_objects_give_the_marts_of_the_seed_and_a_new_one_is_found(
+def test_objects_give_the_events_of_the_seed_and_a_new_one_is_found(
     store, new_project, built_project, ending
 ):
     project = new_project("objects")
@@ -76,8 +76,8 @@ def test_objects_give_the_marts_of_the_seed_and_a_new_one_is_found(
             f"copy (from read_csv('{project.events_file}', all_varchar = true) where {condition})"
             f" to 's3://platform/{ending}/{number}.{ending}'"
         )
-        rows = released_by_whole_build(project, f"s3://platform/{ending}/*.{ending}")
-    assert_same(rows, released(built_project))
+        build(project, f"s3://platform/{ending}/*.{ending}")
+    assert_same(public_rows(project), public_rows(built_project))
 
 
 @pytest.mark.parametrize(
