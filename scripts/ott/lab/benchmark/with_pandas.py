@@ -11,11 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-<<<<<<< HEAD
 from ott.lab.benchmark import age_bands, limits
-=======
-from ott.lab.benchmark import age_bands, limits
->>>>>>> refs/heads/scripts
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 # Plain integers cannot be missing.
@@ -63,15 +59,11 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
             "session_duration_minutes": rows["session_duration_minutes"],
             "is_violation": members["status"] == "violation",
             "event_hour": occurred_at.dt.hour,
-<<<<<<< HEAD
-            "event_date": occurred_at.dt.normalize(),
+            "event_date": occurred_at.astype(pd.ArrowDtype(pa.date32())),
             "weekday": occurred_at.dt.day_name(),
             "age_band": pd.cut(
                 rows["user_age"].astype("int64"), [-np.inf, *starts, np.inf], False, labels=bands
             ),
-=======
-            "event_date": occurred_at.astype(pd.ArrowDtype(pa.date32())),
->>>>>>> refs/heads/scripts
             "occurred_at": occurred_at,
         }
     )
