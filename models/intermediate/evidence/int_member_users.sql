@@ -3,26 +3,31 @@
     'region': 'user_places',
     'regulation': 'user_places',
     'region_and_regulation': 'user_places',
+    'age_band': 'user_places',
     'event_date': ref('int_daily_user_totals'),
+    'weekday': '(select *, ' ~ weekday('event_date') ~ ' as weekday from '
+        ~ ref('int_daily_user_totals') ~ ') as user_days',
 } %}
+{% set place_columns = [] %}
+{% for dimension in tested_dimensions() if counted_in.get(dimension.dimension) == 'user_places' %}
+    {% do place_columns.extend(dimension.columns | reject('in', place_columns) | list) %}
+{% endfor %}
 {% set has_lone_events = may_be_missing('user_id') %}
 
 -- depends_on: {{ ref('int_further_members') }}
 -- Events are named in each dimension that is not counted by user elsewhere, because engines would
 -- keep a shared CTE of all in memory.
 with
--- Almost every user has one region and one regulation: three dimensions from one pass.
+-- Almost every user has one region, one regulation and one age: several dimensions from one pass.
 user_places as (
     select
-        user_id,
-        region,
-        regulation,
+        {{ (['user_id'] + place_columns) | join(',\n        ') }},
         count(*) as events,
         count(*) filter (where is_violation) as violation_events,
         count(*) filter (where status = 'warning') as warning_events
     from {{ ref('int_accepted_events') }}
     where user_id is not null
-    group by user_id, region, regulation
+    group by {{ (['user_id'] + place_columns) | join(', ') }}
 ),
 
 {%- for dimension in tested_dimensions() %}
@@ -96,7 +101,8 @@ user_places as (
             sum(events) * sum(events) / sum(events * events) as effective_users,
             {%- for outcome in outcomes() %}
                 {%- set outcome_events = outcome ~ '_events' %}
-                sum({{ outcome_events }}) / sum(events) as {{ outcome }}_rate,
+                round(sum({{ outcome_events }}) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }}
+                    as {{ outcome }}_rate,
                 {{ clustered_variance(squared_residuals(outcome_events, 'events'), 'events') }}
                     as {{ outcome }}_variance{{ ',' if not loop.last }}
             {%- endfor %}
@@ -120,15 +126,15 @@ members as (
 ),
 
 -- How far a user's outcomes lie from those that the rates of the members would give. Events of an
--- unknown member take no part.
+-- unknown member take no part. Rates of few binary digits make sums that doubles hold exactly, whatever
+-- the order of rows.
 residuals as (
     {%- for dimension in tested_dimensions() %}
         select
             '{{ dimension.dimension }}' as dimension,
             {%- for outcome in outcomes() %}
-                {{ exact_sum(
-                    'users.' ~ outcome ~ '_events - users.events * members.' ~ outcome ~ '_rate'
-                ) }} as {{ outcome }}_residual,
+                sum(users.{{ outcome }}_events - users.events * members.{{ outcome }}_rate)
+                    as {{ outcome }}_residual,
             {%- endfor %}
             sum(users.events) as events
         from {{ dimension.dimension }}_users as users
