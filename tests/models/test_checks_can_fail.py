@@ -37,7 +37,7 @@ insert into marts.quarantined_compliance_events (event_id) values ('x');
 -- quarantine_by_rejection_reason_counts_every_reason
 insert into marts.quarantined_compliance_events (rejection_reasons) values
     ('event_id_missing,region_on_the_moon');
--- quarantine_by_rejection_reason_has_all_reasons, violation_associations_has_all_dimensions
+-- quarantine_by_rejection_reason_has_all_reasons, outcome_associations_has_all_dimensions
 delete from marts.rejection_reasons where rejection_reason = 'region_unknown';
 delete from marts.dimensions where dimension = 'event_hour';
 -- rejection_reasons_say_what_to_do
@@ -45,11 +45,11 @@ update marts.rejection_reasons set hint = null where rejection_reason = 'region_
 -- compliance_by_member_adds_up
 delete from marts.compliance_by_member where dimension = 'concurrent_streams';
 -- int_input_rows_has_one_row, int_value_counts_count_the_events_of_the_fact_for_each_metric,
--- violation_tests_count_all_events_in_each_dimension, violation_trend_has_one_row,
+-- outcome_tests_count_all_events_in_each_dimension, violation_trend_has_one_row,
 -- top_risk_users_are_as_many_as_asked_for, metric_correlations_has_all_pairs
 delete from intermediate.int_input_rows;
 delete from intermediate.int_value_counts where metric = 'user_age' and metric_value = 30;
-delete from marts.violation_tests where member = 'AFRICA';
+delete from marts.outcome_tests where member = 'AFRICA';
 delete from marts.violation_trend;
 delete from marts.top_risk_users;
 delete from marts.metric_correlations where metric_x = 'user_age';
@@ -60,9 +60,9 @@ update marts.metric_correlations set pearson = null;
 update marts.user_violation_rate_histogram set bin_start = null where frequency = 0;
 update marts.compliance_summary set value_number = null where metric = 'violation_rate';
 -- int_value_counts_count_the_events_of_the_fact_for_each_metric,
--- violation_associations_are_possible, violation_trend_is_possible, top_risk_users_are_users
+-- outcome_associations_are_possible, violation_trend_is_possible, top_risk_users_are_users
 update intermediate.int_value_counts set events_of_metric = events_of_metric - 1;
-update marts.violation_associations set members = members + 1;
+update marts.outcome_associations set members = members + 1;
 update marts.violation_trend set verdict = 'differs';
 update marts.top_risk_users set user_id = -1 where risk_rank = 1;
 -- regions_differ_by_more_than_case, regulations_differ_by_more_than_case,
@@ -144,12 +144,12 @@ update marts.compliance_by_date set is_partial_day = null;
 update marts.dim_users set risk_tier = 'low';
 -- dim_users_events_are_those_of_the_fact
 update marts.dim_users set first_event_at = '1970-01-01';
--- violation_tests_are_possible
-update marts.violation_tests set verdict = 'differs' where member = 'AFRICA';
--- violation_associations_has_all_dimensions
-delete from marts.violation_associations where dimension = 'region';
--- violation_tests_are_possible
-update marts.violation_tests set violation_rate_low = violation_rate_high;
+-- outcome_tests_are_possible
+update marts.outcome_tests set verdict = 'differs' where member = 'AFRICA';
+-- outcome_associations_has_all_dimensions
+delete from marts.outcome_associations where dimension = 'region';
+-- outcome_tests_are_possible
+update marts.outcome_tests set outcome_rate_low = outcome_rate_high;
 -- dim_users_evidence_is_possible
 update marts.dim_users set risk_evidence = 'confirmed';
 -- key_findings_cover_all_topics

@@ -230,7 +230,8 @@ def test_control_chart_and_trend_of_days(bench, six_days, verdict, case, effect)
     bench.override("int_days", f"select {columns} from other_days")
     bench.override(
         "int_design_effects",
-        f"select dimension, {effect} as design_effect from {{dimensions}} where is_tested",
+        f"select dimension, outcome, {effect}, 1000 from {{dimensions}} cross join"
+        " (values ('violation'), ('warning')) as outcomes (outcome) where is_tested",
     )
     assert_mart(bench.rows, "{violation_control_chart}", oracle.control_chart)
     assert_mart(bench.rows, "{violation_trend}", pd.DataFrame([oracle.trend]))
