@@ -445,13 +445,14 @@ def postgres(
 
 
 def _scenarios() -> dict[str, str]:
-    from ott.lab.calibrate import WORLDS
+    from ott.lab.worlds import WORLDS
 
     return {name: world.description for name, world in WORLDS.items()}
 
 
 def _calibrate_epilog() -> str:
-    from ott.lab.calibrate import BASELINE_RUNS, POWER
+    from ott.lab.calibrate import BASELINE_RUNS
+    from ott.lab.worlds import POWER
 
     return f"""\
 scenarios:
