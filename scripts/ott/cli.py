@@ -469,9 +469,10 @@ examples:
 
 @ott.command(epilog=_calibrate_epilog)
 @option(
-    "--runs N  data sets per scenario (default: 500, about 10 minutes on two cores)",
+    "--runs N  data sets per scenario, fewer of those that take long (default: 200, about half an "
+    "hour on two cores)",
     IntRange(1, 1_000_000),
-    500,
+    200,
 )
 @SEED
 @option(

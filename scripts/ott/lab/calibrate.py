@@ -209,7 +209,8 @@ def measure(name: str, seed: int, events: int | None = None, difference: float =
     table = world.draw(seed, events or world.events, difference)
     for day in world.looks or [world.days]:
         end = pa.scalar(AS_OF - timedelta(days=world.days - day), pa.timestamp("us"))
-        _bench.load(table.filter(pc.less(table["timestamp"], end)), accepted=True)
+        is_seen = pc.less(table["timestamp"], end)
+        _bench.load(table.filter(is_seen) if day < world.days else table, accepted=True)
         seen.append(read_outcome(_bench, world))
     has_confirmed_users = any(one.has_confirmed_users for one in seen)
     verdicts = set().union(*(one.verdicts for one in seen))
@@ -280,12 +281,14 @@ def share_of(
     # Rounding can put a share of 0 or 1 outside.
     low, high = min(float(low), share), max(float(high), share)
     floor, ceiling = least or 0.0, 1.0 if most is None else most
-    requirement, is_met = "", ""
-    if least or most:
-        parts = [f"at least {least:.0%}"] * bool(least) + [f"at most {most:.0%}"] * bool(most)
-        requirement = ", ".join(parts)
+    ends = (("at least", least), ("at most", most))
+    requirement = ", ".join(f"{word} {end:.0%}" for word, end in ends if end is not None)
+    if not requirement:
+        is_met = ""
+    elif floor <= share <= ceiling:
+        is_met = "yes"
+    else:
         is_met = "open" if low <= ceiling and high >= floor else "no"
-        is_met = "yes" if floor <= share <= ceiling else is_met
     found = {"hits": hits, "cases": cases, "share": share, "low": low, "high": high}
     limits = {"least": least, "most": most, "requirement": requirement, "is_met": is_met}
     return found | limits
