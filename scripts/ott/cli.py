@@ -443,13 +443,14 @@ def postgres(
 
 
 def _scenarios() -> dict[str, str]:
-    from ott.lab.calibrate import WORLDS
+    from ott.lab.worlds import WORLDS
 
     return {name: world.description for name, world in WORLDS.items()}
 
 
 def _calibrate_epilog() -> str:
-    from ott.lab.calibrate import BASELINE_RUNS, POWER
+    from ott.lab.calibrate import BASELINE_RUNS
+    from ott.lab.worlds import POWER
 
     return f"""\
 scenarios:
@@ -466,9 +467,10 @@ examples:
 
 @ott.command(epilog=_calibrate_epilog)
 @option(
-    "--runs N  data sets per scenario (default: 500, about 10 minutes on two cores)",
+    "--runs N  data sets per scenario, fewer of those that take long (default: 200, about half an "
+    "hour on two cores)",
     IntRange(1, 1_000_000),
-    500,
+    200,
 )
 @SEED
 @option(

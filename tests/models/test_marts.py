@@ -67,7 +67,7 @@ def data_sets(tmp_path_factory) -> dict[str, pd.DataFrame]:
 def load(bench: calibrate.Bench, raw: pd.DataFrame) -> Oracle:
     """Run the models over raw rows, and return the oracle for them."""
     bench.load(as_text(raw))
-    return Oracle(raw, power=calibrate.POWER)
+    return Oracle(raw)
 
 
 def assert_marts(query, relations: dict[str, str], oracle: Oracle) -> None:
