@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from oracle.tables import Oracle
 from test_degenerate_events import CASES, STATUSES, as_text, events
@@ -225,13 +226,16 @@ def test_control_chart_and_trend_of_days(bench, six_days, verdict, case, effect)
     oracle = copy(six_days)
     oracle.days = days
     oracle.associations = six_days.associations.assign(design_effect=effect)
-    bench.connection.register("other_days", days.reset_index())
+    for figures in ("control_chart", "trend"):
+        vars(oracle).pop(figures, None)
     columns = "event_date, events, violation_events, is_partial as is_partial_day"
-    bench.override("int_days", f"select {columns} from other_days")
-    bench.override(
+    table = pa.Table.from_pandas(days.reset_index())
+    bench.replace("int_days", f"select {columns} from other_days", other_days=table)
+    bench.replace(
         "int_design_effects",
-        f"select dimension, outcome, {effect}, 1000 from {{dimensions}} cross join"
-        " (values ('violation'), ('warning')) as outcomes (outcome) where is_tested",
+        f"select dimension, outcome, {effect} as design_effect, 1000 as denominator_degrees"
+        " from {dimensions} cross join (values ('violation'), ('warning')) as outcomes (outcome)"
+        " where is_tested",
     )
     assert_mart(bench.rows, "{violation_control_chart}", oracle.control_chart)
     assert_mart(bench.rows, "{violation_trend}", pd.DataFrame([oracle.trend]))

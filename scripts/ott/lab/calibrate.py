@@ -157,10 +157,19 @@ class Bench:
 
         Or the accepted ones by a typed table: judging text takes longer than all the rest.
         """
-        execute = self.connection.execute
         name, columns = (ACCEPTED_EVENTS, ACCEPTED_COLUMNS) if accepted else (RAW_EVENTS, "*")
+        self.replace(name, f"select {columns} from events", events=events)
+
+    def replace(self, name: str, query: str, **tables: pa.Table) -> None:
+        """Replace the rows of a seed or a model by those of a query, and run all that read it.
+
+        The query names models in braces, and tables by the names that they are given by.
+        """
+        execute = self.connection.execute
+        for table, rows in tables.items():
+            self.connection.register(table, rows)
         execute(f"delete from {self.relations[name]}")
-        execute(f"insert into {self.relations[name]} by name select {columns} from events")
+        self.rows(f"insert into {self.relations[name]} by name {query}")
         changed = {name}
         for model in self.models.values():
             if not changed & model.parents:
