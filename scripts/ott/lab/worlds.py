@@ -256,6 +256,7 @@ class World:
             log_odds += is_there * self.day_effects(draws, self.days)[day]
         if self.planted == TREND:
             rates = self.rate + difference * (np.arange(self.days) - (self.days - 1) / 2) / 7
+            rates = np.clip(rates, 1e-6, 1 - 1e-6)
             log_odds += (np.log(rates / (1 - rates)) - base)[day]
         is_violation = chance_of_violation < 1 / (1 + np.exp(-log_odds))
         warning = log_odds_of(WARNING_RATE, self.user_sd) + warned[user]
