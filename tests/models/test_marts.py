@@ -191,7 +191,7 @@ DAYS = {
     },
     # Beyond the limits, but as far from the line as from the upper one only.
     "differs without clustering": {
-        "rising": last_whole([(100, 1 + i // 3 + i % 2) for i in range(20)], 100, 12),
+        "rising": last_whole([(150, 1 + i // 2 + i % 2) for i in range(20)], 150, 16),
     },
     "too_few": {
         "one whole day": [(50, 3)] * 3,

@@ -190,7 +190,8 @@ estimated as (
         events,
         violation_events,
         weeks,
-        greatest(1.0, days / days_for_one - 2) as degrees_of_freedom,
+        case when degrees_of_freedom > 0 then greatest(1.0, days / days_for_one - 2) end
+            as degrees_of_freedom,
         case when degrees_of_freedom > 0 then slope end as change_per_week,
         sqrt(
             greatest(event_variance, weighted_squares / degrees_of_freedom)

@@ -48,14 +48,14 @@ TARGETS = (
 COVERED = """
     select
         coalesce(dimension, 'all'),
-        count_if({rate} between {outcome}_rate_low and {outcome}_rate_high),
+        count(*) filter (where {rate} between {outcome}_rate_low and {outcome}_rate_high),
         count(*)
     from {{compliance_by_member}}
     where dimension <> 'risk_tier' and events * {rate} >= 5
     group by grouping sets ((dimension), ())
 """
 DAYS = """
-    select count_if(is_out_of_control), count(is_out_of_control) from {violation_control_chart}
+    select count(*) filter (where is_out_of_control), count(is_out_of_control) from {violation_control_chart}
 """
 
 # --- the project's models ------------------------------------------------------------------------
