@@ -177,18 +177,6 @@ USERS = pd.DataFrame(
 )
 USERS["violation_rate"] = USERS["violation_events"] / USERS["events"]
 
-FEW = (4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 300, 500, 999)
-SMALL = (0.0, 1e-12, 1e-6, 1e-4, 0.001, 0.01, 0.0316, 0.0317, 0.05)
-CORRELATIONS = table(
-    "r n",
-    [
-        (sign * r, n)
-        for n in (*FEW, 1000, 2000, 5000, 20000, 60000, 10**6, 10**9)
-        for r in (*SMALL, *np.linspace(0.1, 0.9, 9), 0.95, 0.99)
-        for sign in (1, -1)
-    ],
-)
-
 STUDENT_LEVELS = table(
     "probability degrees_of_freedom",
     product((0.025, 0.2, 0.5, 0.8, 0.95, 0.975, 1 - 0.05 / 18, 1 - 1e-5, 1 - 1e-8), DEGREES),
@@ -262,12 +250,6 @@ def by_family(method: str) -> Callable[[pd.DataFrame], pd.Series]:
 def shrunk_rate(grid: pd.DataFrame) -> pd.Series:
     cases = [shrunk(users.events, users.violation_events) for _, users in grid.groupby("name")]
     return pd.concat(cases).sort_index()
-
-
-def correlation_tail(grid: pd.DataFrame) -> np.ndarray:
-    df = (grid["n"] - 2).where(grid["n"] > 3)
-    t = grid["r"].abs() * np.sqrt(df / ((1 - grid["r"]) * (1 + grid["r"])))
-    return 2 * stats.t.sf(t, df)
 
 
 def student_quantile(grid: pd.DataFrame) -> np.ndarray:
@@ -362,13 +344,6 @@ GRIDS = {
         " {{ shrunk_rate('users.violation_rate', 'users.events') }} as shrunk_rate"
         " from users cross join shrinkage) {{ 'union all' if not loop.last }} {% endfor %}",
         {"shrunk_rate": shrunk_rate},
-    ),
-    "correlations": (
-        CORRELATIONS,
-        "with tests as (select *, r as coefficient, n as effective_events from {arguments}),"
-        " {{ beta_node_ctes() }}, {{ correlation_tail_ctes('tests', 'tails', keys='r, n') }}"
-        " select * from tails",
-        {"p_value": correlation_tail},
     ),
     "student_quantiles": (
         STUDENT_LEVELS,
