@@ -37,7 +37,7 @@ pearson as (
         cast(sum(events) as bigint) as events,
         {{ exact_sum('events * power(outcome_rate - pooled_rate, 2)') }}
         / nullif(max(pooled_rate * (1 - pooled_rate)), 0) as chi_square,
-        nullif(count(countable_rate) - 1, 0) as countable_degrees,
+        nullif(greatest(count(countable_rate) - 1, 0), 0) as countable_degrees,
         {{ exact_sum('events * power(outcome_rate - countable_rate, 2)') }}
         / nullif(max(countable_rate * (1 - countable_rate)), 0) as countable_chi_square,
         max(design_effect) as design_effect,

@@ -244,7 +244,10 @@ tests as (
         judged.verdict,
         case
             when judged.verdict = 'differs'
-                then coalesce(usual.verdict in ('differs', 'explained_by_mix'), false)
+                then coalesce(
+                    usual.verdict = 'differs' and usual.rate_difference * judged.rate_difference > 0,
+                    false
+                )
         end as differs_without_unusual_days
     from judged
     inner join rates
