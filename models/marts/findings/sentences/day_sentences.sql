@@ -43,7 +43,7 @@ chart_sentence as (
                 || ' an unusual violation rate: ' || names_with_rates
         end
         || '.' as finding,
-        {{ counted('judged_days', 'day', 'days') }} || ' of ' || {{ grouped_digits('all_days') }}
+        {{ grouped_digits('judged_days') }} || ' of ' || {{ counted('all_days', 'day') }}
         || ' can be judged; incomplete days and those with few ' || rarer_kind || ' cannot'
         || coalesce(
             case

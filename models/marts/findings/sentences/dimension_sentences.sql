@@ -66,6 +66,7 @@ told as (
         dimension,
         outcome,
         count(*) filter (where is_told_here) as told_members,
+        count(*) filter (where not is_told_here) as repeated_members,
         count(*) filter (where is_shown) as shown_members
     from member_sentences
     group by dimension, outcome
@@ -94,7 +95,9 @@ described as (
         overviews.different_members,
         overviews.smallest,
         overviews.largest,
+        overviews.outcome_rate,
         told.told_members,
+        told.repeated_members,
         told.shown_members,
         case
             when overviews.members = 1 then dimensions.plural
@@ -159,15 +162,23 @@ sentences as (
                     || case
                         when described.different_members = 1 then ' differs' else ' differ'
                     end
-                    || ' from the others'
+                    || ' from the others. '
+                    || case
+                        when described.repeated_members > 0
+                            then
+                                {{ counted(
+                                    'described.repeated_members', 'member has', 'members have'
+                                ) }} || ' the events that another finding names. '
+                        else ''
+                    end
                     || case
                         when described.told_members > described.shown_members
                             then
-                                '; named are the ' || {{ grouped_digits('described.shown_members') }}
-                                || ' that differ most, all stand in outcome_tests'
+                                'Named are the ' || {{ grouped_digits('described.shown_members') }}
+                                || ' that differ most; all stand in outcome_tests. '
                         else ''
                     end
-                    || '. {{ limits_of_claims() }}'
+                    || '{{ limits_of_claims() }}'
             else
                 'The highest observed is ' || highest.name || ' with '
                 || {{ rate_with_interval(
@@ -199,6 +210,14 @@ sentences as (
                     ''
                 )
                 || '.'
+                || case
+                    when described.verdict = 'too_few'
+                        then
+                            ' A member is judged by events of at least {{ var("minimum_effective_users") ~ nbsp() }}users'
+                            || ' and at least {{ var("minimum_expected_violations") ~ nbsp() }}expected '
+                            || {{ rarer_kind('described.outcome', 'described.outcome_rate') }} || '.'
+                    else ''
+                end
         end as detail,
         described.verdict,
         highest.outcome_rate - lowest.outcome_rate as effect,

@@ -81,7 +81,7 @@ other_names as (
         outcome,
         verdict,
         events_key,
-        replace({{ alphabetical_list('name') }}, ',', ', ') as names
+        replace({{ alphabetical_list('name') }}, ',', ' and ') as names
     from told
     where not is_told_here and not is_unusual_day
     group by outcome, verdict, events_key
