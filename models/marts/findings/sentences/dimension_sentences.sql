@@ -130,7 +130,9 @@ sentences as (
         described.display_order,
         case
             when described.verdict = 'too_few'
-                then 'There are too few ' || described.lacking || ' to compare ' || described.plural
+                then
+                    'There are too few ' || described.lacking || ' to compare'
+                    || case when described.members > 1 then ' ' || described.plural else '' end
             when described.verdict = 'explained_by_mix'
                 then
                     described.capitalised_plural || ' differ in their ' || described.outcome
