@@ -17,6 +17,7 @@
             ('event_id_type', var('event_id_type'), ['bigint', 'varchar']),
             ('user_id_type', var('user_id_type'), ['bigint', 'varchar']),
             ('repeated_events', var('repeated_events').get('keep'), ['reject', 'latest', 'first']),
+            ('looks', var('looks'), ['daily', 'single']),
         ] if value not in possible -%}
             {{ exceptions.raise_compiler_error(
                 'The var ' ~ setting ~ ' is ' ~ value ~ '. It can be ' ~ possible | join(', ') ~ '.'

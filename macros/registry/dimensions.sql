@@ -45,10 +45,21 @@
             'singular': 'hour of the day (UTC)', 'plural': 'hours of the day',
         },
         {
+            'dimension': 'age_band', 'columns': ['age_band'], 'counted_with': 'kind',
+            'members': 'by the var age_band_starts', 'needs': ['user_age'],
+            'label': 'Age band', 'singular': 'age band', 'plural': 'age bands',
+        },
+        {
             'dimension': 'concurrent_streams', 'columns': ['concurrent_streams'],
             'counted_with': 'kind', 'members': 'as they occur',
             'label': 'Concurrent streams',
             'singular': 'number of concurrent streams', 'plural': 'numbers of concurrent streams',
+        },
+        {
+            'dimension': 'weekday', 'columns': ['weekday'], 'counted_with': 'place',
+            'seed': 'weekdays',
+            'label': 'Day of the week',
+            'singular': 'day of the week (UTC)', 'plural': 'days of the week',
         },
         {
             'dimension': 'event_date', 'columns': ['event_date'], 'counted_with': 'place',
@@ -113,12 +124,7 @@
 {#- A member as text, from the columns that make it; what is missing is `unknown`. -#}
 {% macro member_text(columns) -%}
     {%- for column in columns -%}
-        {{ " || ' / ' || " if not loop.first }}
-        {%- if may_be_missing(column) -%}
-            coalesce({{ as_text(column) }}, 'unknown')
-        {%- else -%}
-            {{ as_text(column) }}
-        {%- endif -%}
+        {{ " || ' / ' || " if not loop.first }}coalesce({{ as_text(column) }}, 'unknown')
     {%- endfor -%}
 {%- endmacro %}
 

@@ -1,8 +1,9 @@
 {#- The headline figures in their order: `metric`, the `section` of the summary that it belongs to, its
     `unit`, and its `kind`: whether the value is a `number` or a `text`. One stands for a metric of each
-    region. -#}
+    region. One that says of a member how high its rates are has the `dimension`, and the column `member` of
+    the figures that names it: it is no news without the verdict on that member. -#}
 {% macro headline_metrics() %}
-    {{- return([
+    {%- set metrics = [
         {'metric': 'total_events', 'section': 'dataset', 'display_order': 10,
          'kind': 'number', 'unit': 'events',
          'description': 'Accepted events'},
@@ -62,27 +63,35 @@
          'description': 'Events in that hour'},
         {'metric': 'highest_violation_hour', 'section': 'time', 'display_order': 430,
          'kind': 'number', 'unit': 'hour of day (UTC)',
+         'dimension': 'event_hour', 'member': 'highest_violation_hour',
          'description': 'Hour with the highest observed violation rate'},
         {'metric': 'highest_violation_hour_rate', 'section': 'time', 'display_order': 440,
          'kind': 'number', 'unit': 'fraction',
+         'dimension': 'event_hour', 'member': 'highest_violation_hour',
          'description': 'Violation rate of that hour'},
         {'metric': 'highest_violation_region', 'section': 'highest', 'display_order': 510,
          'kind': 'text', 'unit': 'region',
+         'dimension': 'region', 'member': 'highest_violation_region',
          'description': 'Region with the highest observed violation rate'},
         {'metric': 'best_compliance_region', 'section': 'highest', 'display_order': 520,
          'kind': 'text', 'unit': 'region',
+         'dimension': 'region', 'member': 'best_compliance_region',
          'description': 'Region with the highest observed compliant rate'},
         {'metric': 'highest_violation_regulation', 'section': 'highest', 'display_order': 530,
          'kind': 'text', 'unit': 'regulation',
+         'dimension': 'regulation', 'member': 'highest_violation_regulation',
          'description': 'Regulation with the highest observed violation rate'},
         {'metric': 'highest_violation_regulation_rate', 'section': 'highest', 'display_order': 540,
          'kind': 'number', 'unit': 'fraction',
+         'dimension': 'regulation', 'member': 'highest_violation_regulation',
          'description': 'Violation rate of that regulation'},
         {'metric': 'highest_violation_data_sharing', 'section': 'highest', 'display_order': 550,
          'kind': 'text', 'unit': 'data sharing level',
+         'dimension': 'data_shared', 'member': 'highest_violation_data_sharing',
          'description': 'Data sharing level with the highest observed violation rate'},
         {'metric': 'full_minus_none_sharing_rate', 'section': 'highest', 'display_order': 560,
          'kind': 'number', 'unit': 'fraction',
+         'dimension': 'data_shared', 'member': 'compared_sharing_level',
          'description': 'Violation rate at full sharing minus the one at none; a difference of'
             ~ ' fractions that can be negative'},
         {'metric': 'most_common_event_type', 'section': 'highest', 'display_order': 570,
@@ -115,5 +124,9 @@
         {'metric': 'missing_share_of_column', 'section': 'input', 'display_order': 660,
          'kind': 'number of each column', 'unit': 'fraction',
          'description': 'Accepted events without a value, of all; one metric a column that may be missing'},
-    ]) -}}
+    ] -%}
+    {%- for metric in metrics -%}
+        {%- do metric.update({'dimension': metric.get('dimension')}) -%}
+    {%- endfor -%}
+    {{- return(metrics) -}}
 {% endmacro %}

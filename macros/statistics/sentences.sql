@@ -60,15 +60,14 @@
 
 {#- A member with its unit, as a sentence names it. -#}
 {% macro member_in_words(dimension, singular, member) -%}
-    case {{ dimension }}
-        when 'region' then {{ member }}
-        when 'regulation' then {{ member }}
-        when 'region_and_regulation' then {{ member }}
-        when 'event_hour' then 'hour{{ nbsp() }}' || {{ member }} || ' (UTC)'
-        when 'concurrent_streams'
+    case
+        when {{ dimension }} in ('region', 'regulation', 'region_and_regulation', 'weekday')
+            then {{ member }}
+        when {{ dimension }} = 'event_hour' then 'hour{{ nbsp() }}' || {{ member }} || ' (UTC)'
+        when {{ dimension }} = 'concurrent_streams'
             then {{ member }}
                 || case when {{ member }} = '1' then '{{ nbsp() }}stream' else '{{ nbsp() }}streams' end
-        when 'event_date' then 'day ' || {{ day_in_words(dbt.safe_cast(member, 'date')) }}
+        when {{ dimension }} = 'event_date' then 'day ' || {{ day_in_words(dbt.safe_cast(member, 'date')) }}
         else {{ singular }} || ' ' || {{ member }}
     end
 {%- endmacro %}

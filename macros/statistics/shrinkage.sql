@@ -9,7 +9,7 @@ user_moments as (
         sum(cast(events as double) * events) as squared_events,
         {{ ratio('sum(violation_events)', 'sum(events)') }} as overall_rate,
         -- Sum of events (rate - overall rate)^2, written out so that one pass is enough.
-        sum(violation_events * violation_rate)
+        {{ exact_sum('violation_events * violation_rate') }}
         - {{ ratio('sum(violation_events)', 'sum(events)') }} * sum(violation_events) as spread
     from {{ users }}
 ),

@@ -4,7 +4,7 @@
     a difference by chance. Of 84 daily builds on noise, some verdict claims one as often as a single
     look would at some ten times the level: measured by `ott calibrate`. -#}
 {% macro looks() -%}
-    {{- return({'single': 1, 'daily': 10}[var('looks')]) -}}
+    {{- return(1 if var('looks') == 'single' else 10) -}}
 {%- endmacro %}
 
 {#- What a p-value must be below at a look, for the var `alpha` over all looks. -#}

@@ -5,19 +5,19 @@
 {{ line }}_centered as (
     select
         *,
-        sum(weight) over () as total_weight,
-        x - {{ ratio('sum(weight * x) over ()', 'sum(weight) over ()') }} as centered_x,
-        y - {{ ratio('sum(weight * y) over ()', 'sum(weight) over ()') }} as centered_y
+        {{ exact_sum('weight', window='') }} as total_weight,
+        x - {{ ratio(exact_sum('weight * x', window=''), exact_sum('weight', window='')) }} as centered_x,
+        y - {{ ratio(exact_sum('weight * y', window=''), exact_sum('weight', window='')) }} as centered_y
     from {{ points }}
 ),
 
 {{ line }}_sloped as (
     select
         *,
-        sum(weight * centered_x * centered_x) over () as variation,
+        {{ exact_sum('weight * centered_x * centered_x', window='') }} as variation,
         {{ ratio(
-            'sum(weight * centered_x * centered_y) over ()',
-            'sum(weight * centered_x * centered_x) over ()'
+            exact_sum('weight * centered_x * centered_y', window=''),
+            exact_sum('weight * centered_x * centered_x', window='')
         ) }} as slope
     from {{ line }}_centered
 ),

@@ -116,6 +116,7 @@ def test_every_variable_can_be_changed(new_project):
         "latest_timestamp": "now",
         "minimum_user_age": 13,
         "maximum_user_age": 74,
+        "age_band_starts": [18, 65],
         "maximum_session_duration_minutes": 500,
         "maximum_concurrent_streams": 4,
         "maximum_quarantined_share": 0.5,

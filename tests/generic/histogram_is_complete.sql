@@ -1,4 +1,4 @@
-{% test histogram_is_complete(model, bins, population, column) %}
+{% test histogram_is_complete(model, bins, population, column, whole=false) %}
 
 with histogram as (
     select * from {{ model }}
@@ -35,6 +35,7 @@ recounted as (
 totals as (
     select
         count(*) as bins,
+        max(bin_number) as last_bin,
         sum(frequency) as values_in_bins
     from histogram
 ),
@@ -50,7 +51,10 @@ select
     expected.expected_values as expected_frequency
 from totals
 cross join expected
-where totals.bins <> {{ bins }} or totals.values_in_bins <> expected.expected_values
+where
+    totals.bins <> totals.last_bin
+    or totals.bins {{ '>' if whole else '<>' }} {{ bins }}
+    or totals.values_in_bins <> expected.expected_values
 
 union all
 
@@ -76,5 +80,21 @@ left join histogram as bin_before on histogram.bin_number = bin_before.bin_numbe
 where
     not coalesce(histogram.bin_end > histogram.bin_start, expected.expected_values = 0)
     or abs(histogram.bin_start - bin_before.bin_end) > 1e-9
+
+{%- if whole %}
+
+    union all
+
+    select
+        'the bin holds a part of a whole number, or more or fewer of them than the first one' as problem,
+        histogram.bin_number,
+        histogram.frequency,
+        cast(null as bigint) as expected_frequency
+    from histogram
+    inner join histogram as first_bin on first_bin.bin_number = 1
+    where
+        histogram.bin_start <> floor(histogram.bin_start)
+        or histogram.bin_end - histogram.bin_start <> first_bin.bin_end - first_bin.bin_start
+{%- endif %}
 
 {% endtest %}

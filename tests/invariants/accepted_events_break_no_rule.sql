@@ -20,3 +20,5 @@ where
     or events.event_hour <> extract(hour from events.occurred_at)
     or events.event_date is null
     or events.event_date <> cast(events.occurred_at as date)
+    or not coalesce(events.weekday = {{ weekday('events.occurred_at') }}, false)
+    or (events.age_band is null) <> (events.user_age is null)

@@ -97,6 +97,12 @@ update marts.compliance_by_user_risk_tier set events = null;
 delete from marts.compliance_by_region where region = 'EU';
 -- compliance_by_status_has_all_members
 delete from marts.compliance_by_status where status = 'warning';
+-- compliance_by_weekday_has_all_members, compliance_by_age_band_has_all_bands
+delete from marts.compliance_by_weekday where weekday = 'Friday';
+delete from marts.compliance_by_age_band where age_band = 'under 13';
+-- compliance_by_weekday_adds_up, compliance_by_age_band_adds_up
+update marts.compliance_by_weekday set events = null;
+update marts.compliance_by_age_band set users = events + 1;
 -- compliance_by_hour_has_all_hours
 delete from marts.compliance_by_hour where event_hour = 3;
 -- compliance_by_region_and_regulation_has_all_members
@@ -116,6 +122,10 @@ delete from marts.session_duration_histogram where bin_number = 50;
 -- user_age_histogram_is_complete
 update marts.user_age_histogram set frequency = frequency + case bin_number when 1 then 1 when 2
     then -1 else 0 end;
+-- user_age_histogram_is_complete
+update marts.user_age_histogram set bin_start = bin_start - 0.5 where bin_number = 1;
+-- compliance_summary_has_all_metrics
+update marts.compliance_summary set verdict = null where metric = 'highest_violation_region';
 -- compliance_summary_has_all_metrics
 delete from marts.compliance_summary where metric = 'total_events';
 -- session_duration_statistics_are_in_order

@@ -64,12 +64,22 @@ def test_no_value_within_the_limits_stops_a_build(new_project, case):
     assert streams <= float(max(values.get("concurrent_streams", [1])))
 
 
-@pytest.mark.parametrize("minutes", [1e200, "a day", math.inf])
-def test_a_limit_without_end_is_refused_in_a_sentence(new_project, minutes):
-    limits = json.dumps({"maximum_session_duration_minutes": minutes}).replace("Infinity", ".inf")
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("maximum_session_duration_minutes", 1e200, "must be a number from 0 to 1e100"),
+        ("maximum_session_duration_minutes", "a day", "must be a number from 0 to 1e100"),
+        ("maximum_session_duration_minutes", math.inf, "must be a number from 0 to 1e100"),
+        ("age_band_starts", [18, 13], "must be a list of whole numbers of years above 0"),
+        ("age_band_starts", [0, 18], "must be a list of whole numbers of years above 0"),
+        ("age_band_starts", [13, 17.5], "must be a list of whole numbers of years above 0"),
+        ("age_band_starts", [], "must be a list of whole numbers of years above 0"),
+    ],
+)
+def test_an_impossible_limit_is_refused_in_a_sentence(new_project, name, value, rule):
+    limits = json.dumps({name: value}).replace("Infinity", ".inf")
     result = new_project("endless").build("--vars", limits, is_parsed=True)
     assert result.returncode != 0
     sentence = " ".join(result.stdout.split())
-    assert "The var maximum_session_duration_minutes is" in sentence
-    assert "must be a number from 0 to 1e100" in sentence
+    assert f"The var {name} is" in sentence and rule in sentence
     assert "Traceback" not in result.stdout and "START" not in result.stdout

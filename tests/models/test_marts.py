@@ -75,12 +75,10 @@ def assert_marts(query, relations: dict[str, str], oracle: Oracle) -> None:
     expected = oracle.marts()
     assert expected.keys() == relations.keys() - LISTS
     for name, frame in expected.items():
-        # Hill's expansion of Student's t is asymptotic; see test_statistics.
-        is_few = name == "metric_correlations" and len(oracle.events) < 5000
-        assert_mart(query, relations[name], frame, 0.03 if is_few else TOLERANCE)
+        assert_mart(query, relations[name], frame)
 
 
-def assert_mart(query, mart: str, expected: pd.DataFrame, tolerance_of_p: float = TOLERANCE):
+def assert_mart(query, mart: str, expected: pd.DataFrame) -> None:
     """A mart has the columns and the rows of a data frame, in any order."""
     types = {column: kind for column, kind, *_ in query(f"describe {mart}")}
     assert set(types.values()) <= TYPES, mart
@@ -98,10 +96,9 @@ def assert_mart(query, mart: str, expected: pd.DataFrame, tolerance_of_p: float 
     assert [row[:size] for row in found] == [row[:size] for row in wanted], mart
     for row, other in zip(found, wanted, strict=True):
         for column, value, number in zip(numbers, row[size:], other[size:], strict=True):
-            tolerance = tolerance_of_p if column.endswith("p_value") else TOLERANCE
             assert value == number or (
                 None not in (value, number)
-                and math.isclose(value, number, rel_tol=tolerance, abs_tol=1e-12)
+                and math.isclose(value, number, rel_tol=TOLERANCE, abs_tol=1e-12)
             ), (mart, column, value, number, row)
 
 

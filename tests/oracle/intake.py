@@ -1,13 +1,13 @@
 """What becomes of raw rows of text: accepted events, rejected rows with their reasons, copies."""
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 
 import pandas as pd
 
-from ott.registry import BLANKS, COLUMNS, KNOWN_MEMBERS, OPTIONAL, known
+from ott.registry import BLANKS, COLUMNS, KNOWN_MEMBERS, OPTIONAL, known, registry
 
 WHOLE_NUMBERS = ("event_id", "user_id", "user_age", "concurrent_streams")
 UNREADABLE = {"timestamp": "unreadable", "session_duration_minutes": "not_a_number"}
@@ -55,10 +55,14 @@ def judge(raw: pd.DataFrame, variables: dict) -> Intake:
     types = {**dict.fromkeys(WHOLE_NUMBERS, "Int64"), "session_duration_minutes": float}
     events = events.astype({**types, "timestamp": "datetime64[us]"})
     events = events.rename(columns={"timestamp": "occurred_at"})
+    bounds = [-math.inf, *variables["age_band_starts"], math.inf]
+    bands = [band["age_band"] for band in registry("age_bands")]
     events = events.assign(
         is_violation=events["status"] == "violation",
         event_hour=events["occurred_at"].dt.hour,
         event_date=events["occurred_at"].dt.date,
+        weekday=events["occurred_at"].dt.day_name(),
+        age_band=pd.cut(events["user_age"].astype(float), bounds, right=False, labels=bands),
     )
     return Intake(events, rejected, int(is_copy.sum()))
 
@@ -81,7 +85,7 @@ def read_value(column: str, text: str | None, variables: dict) -> tuple[object, 
             value = float(text)
     except ValueError:
         return None, UNREADABLE.get(column, "not_an_integer")
-    if column == "session_duration_minutes" and not isfinite(value):
+    if column == "session_duration_minutes" and not math.isfinite(value):
         return None, "not_finite"
     if column not in LIMITS:
         return value, ""

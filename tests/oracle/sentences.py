@@ -147,7 +147,7 @@ def of_trend(oracle) -> tuple:
     if trend["dates_set_aside"]:
         dates = trend["dates_set_aside"].replace(",", ", ")
         sentence += f"; set aside, because no trend explains them: {dates}"
-    return 100, "trend", f"{sentence}.", verdict, change, trend["p_adjusted"]
+    return 1000, "trend", f"{sentence}.", verdict, change, trend["p_adjusted"]
 
 
 def of_users(oracle) -> tuple:
@@ -160,7 +160,7 @@ def of_users(oracle) -> tuple:
         opening = f"{len(confirmed)} of {len(users)} users have"
     verdict = "differs" if len(confirmed) else "too_few" if too_few == len(users) else "no_evidence"
     return (
-        110,
+        1100,
         "high_risk_users",
         f"{opening} more violations than chance explains; {(users['risk_tier'] == 'high').sum()} "
         f"are in the risk tier high by their observed rate alone, and {too_few} have so few events "
@@ -176,7 +176,7 @@ def of_input(oracle):
     rejected = oracle.intake.rejected
     share = len(rejected) / oracle.raw_rows
     yield (
-        120,
+        1200,
         "input_quality",
         f"{percent(share)} of the raw rows are quarantined ({len(rejected)} of "
         f"{oracle.raw_rows}), and {oracle.intake.copies} exact copies were dropped; every figure "
@@ -195,7 +195,7 @@ def of_input(oracle):
             share = lost_rows / (lost_rows + kept)
             if share > oracle.vars["maximum_quarantined_share_of_member"]:
                 yield (
-                    121,
+                    1201,
                     "input_quality",
                     f"Of the raw rows of {SINGULAR.get(column, column)} {member}, {percent(share)} "
                     f"are quarantined ({lost_rows} of {lost_rows + kept}); its figures speak for "

@@ -21,7 +21,7 @@ totals as (
         count(*) as events,
         count(*) filter (where is_violation) as violation_events,
         count(*) filter (where status = 'warning') as warning_events,
-        sum(session_duration_minutes) as session_duration_minutes,
+        {{ exact_sum('session_duration_minutes') }} as session_duration_minutes,
         count(session_duration_minutes) as events_with_duration,
         -- A double, as no integer holds the sum of the largest ones.
         sum(cast(concurrent_streams as double)) as concurrent_streams,

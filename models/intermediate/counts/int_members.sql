@@ -5,6 +5,10 @@ with hours as (
     from ({{ dbt.generate_series(24) }}) as series
 ),
 
+age_bands as (
+    {{ rows_of(age_bands(), ['age_band', 'display_order']) }}
+),
+
 days as (
     select * from {{ ref('int_days') }}
 ),
@@ -53,6 +57,12 @@ members as (
         {{ as_text('concurrent_streams') }} as member,
         row_number() over (order by concurrent_streams) as display_order
     from observed_streams
+    union all
+    select
+        'age_band' as dimension,
+        age_band as member,
+        display_order
+    from age_bands
     union all
     select
         'event_date' as dimension,

@@ -17,7 +17,6 @@ tiers as (
             cast(sum({{ column }}) as bigint) as {{ column }},
         {%- endfor %}
         count(*) as users,
-        sum(events) * sum(events) / sum(events * events) as effective_users,
         {%- for outcome in outcomes() %}
             {{ clustered_variance(squared_residuals(outcome ~ '_events', 'events'), 'events') }}
                 as {{ outcome }}_variance{{ ',' if not loop.last }}
@@ -36,7 +35,6 @@ tiers as (
             count(*) filter (where status = 'warning') as warning_events,
             count(*) filter (where status = 'violation') as violation_events,
             0 as users,
-            cast(count(*) as double) as effective_users,
             cast(null as double) as violation_variance,
             cast(null as double) as warning_variance
         from {{ ref('int_accepted_events') }}

@@ -24,7 +24,6 @@ members as (
             '{{ outcome }}' as outcome,
             counts.events,
             counts.{{ outcome }}_events as outcome_events,
-            users.effective_users,
             users.{{ outcome }}_variance as variance
         from member_counts as counts
         inner join member_users as users
@@ -38,58 +37,58 @@ members as (
             '{{ outcome }}' as outcome,
             events,
             {{ outcome }}_events as outcome_events,
-            effective_users,
             {{ outcome }}_variance as variance
         from tier_counts
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
--- How many independent events would tell as much as these (Kish, 1965): by how the users of the member
--- vary, or those of the dimension if that is more. A few users cannot tell well how they vary.
-effective as (
+levels as (
     select
-        members.*,
-        members.dimension || ' / ' || members.member || ' / ' || members.outcome as test_key,
-        {{ ratio('members.outcome_events', 'members.events') }} as outcome_rate,
-        greatest(1.0, members.effective_users - 1) as degrees_of_freedom,
+        dimension || ' / ' || outcome as test_key,
+        denominator_degrees as degrees_of_freedom,
         {{ confidence_z }} as z
-    from members
-),
-
-weighed as (
-    select
-        effective.*,
-        effective.events / greatest(
-            1.0,
-            coalesce(design_effects.design_effect, 1.0),
-            coalesce(
-                effective.variance
-                / nullif(effective.outcome_rate * (1 - effective.outcome_rate), 0),
-                1.0
-            )
-        ) as effective_events
-    from effective
-    left join design_effects
-        on
-            effective.dimension = design_effects.dimension
-            and effective.outcome = design_effects.outcome
+    from design_effects
+    where denominator_degrees is not null
 ),
 
 {{ beta_node_ctes() }},
 
-{{ student_quantile_ctes('weighed') }},
+{{ student_quantile_ctes('levels') }},
 
-bounded as (
+rated as (
     select
-        weighed.*,
-        weighed.outcome_rate * weighed.effective_events as effective_outcome_events,
-        student_quantiles.quantile
-    from weighed
-    inner join student_quantiles on weighed.test_key = student_quantiles.test_key
+        *,
+        {{ ratio('outcome_events', 'events') }} as outcome_rate
+    from members
 ),
 
--- The score interval at these numbers, with Student's t (Korn and Graubard, 1998).
+-- How many independent events would tell as much as these (Kish, 1965): by how the users of the member
+-- vary, or those of the dimension if that is more.
+effective as (
+    select
+        rated.*,
+        rated.events / greatest(
+            1.0,
+            coalesce(design_effects.design_effect, 1.0),
+            coalesce(rated.variance / nullif(rated.outcome_rate * (1 - rated.outcome_rate), 0), 1.0)
+        ) as effective_events,
+        coalesce(student_quantiles.quantile, {{ confidence_z }}) as quantile
+    from rated
+    left join design_effects
+        on rated.dimension = design_effects.dimension and rated.outcome = design_effects.outcome
+    left join student_quantiles
+        on rated.dimension || ' / ' || rated.outcome = student_quantiles.test_key
+),
+
+successes as (
+    select
+        *,
+        outcome_rate * effective_events as effective_outcome_events
+    from effective
+),
+
+-- The score interval at these numbers, with Student's t for the users (Korn and Graubard, 1998).
 rates as (
     select
         dimension,
@@ -101,7 +100,7 @@ rates as (
             as outcome_rate_low,
         {{ wilson_high('effective_outcome_events', 'effective_events', 'quantile') }}
             as outcome_rate_high
-    from bounded
+    from successes
 )
 
 select * from rates

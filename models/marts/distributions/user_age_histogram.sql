@@ -3,6 +3,6 @@ with users as (
     where user_age is not null
 ),
 
-{{ histogram_ctes('users', 'user_age', bins=var('user_age_bins')) }}
+{{ histogram_ctes('users', 'user_age', bins=var('user_age_bins'), whole=true) }}
 
 select * from histogram

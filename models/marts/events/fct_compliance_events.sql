@@ -18,6 +18,8 @@ with accepted_events as (
         is_violation,
         event_hour,
         event_date,
+        weekday,
+        age_band,
         occurred_at
     from {{ ref('int_accepted_events') }}
 )

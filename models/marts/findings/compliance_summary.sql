@@ -1,7 +1,9 @@
 {% set metrics = headline_metrics() %}
 
 with metrics as (
-    {{ rows_of(metrics, ['metric', 'section', 'display_order', 'unit', 'description']) }}
+    {{ rows_of(metrics, [
+        'metric', 'section', 'display_order', 'unit', 'description', 'dimension',
+    ]) }}
 ),
 
 users as (
@@ -93,13 +95,13 @@ present_values as (
 
 average_session as (
     select
-        {{ ratio('sum(events * metric_value)', 'sum(events)') }} as average_session_duration_minutes
+        {{ ratio(exact_sum('events * metric_value', digits=9), 'sum(events)') }} as average_session_duration_minutes
     from value_counts
     where metric = 'session_duration_minutes'
 ),
 
 average_streams as (
-    select {{ ratio('sum(events * metric_value)', 'sum(events)') }} as average_concurrent_streams
+    select {{ ratio(exact_sum('events * metric_value', digits=9), 'sum(events)') }} as average_concurrent_streams
     from value_counts
     where metric = 'concurrent_streams'
 ),
@@ -138,6 +140,7 @@ high_risk as (
 
 sharing_difference as (
     select
+        'full' as compared_sharing_level,
         max(case when data_shared = 'full' then violation_rate end)
         - max(case when data_shared = 'none' then violation_rate end)
             as full_minus_none_sharing_rate
@@ -189,6 +192,23 @@ figures as (
     cross join input_rows
 ),
 
+-- The verdict on the member that a figure speaks of.
+verdicts as (
+    select
+        metrics.metric,
+        by_member.verdict
+    from metrics
+    cross join figures
+    inner join by_member
+        on
+            metrics.dimension = by_member.dimension
+            and by_member.member = case metrics.metric
+                {%- for metric in metrics if metric.dimension %}
+                    when '{{ metric.metric }}' then {{ as_text('figures.' ~ metric.member) }}
+                {%- endfor %}
+            end
+),
+
 summary as (
     select
         metrics.section,
@@ -205,9 +225,11 @@ summary as (
             {%- endfor %}
         end as value_text,
         metrics.unit,
+        verdicts.verdict,
         metrics.description
     from metrics
     cross join figures
+    left join verdicts on metrics.metric = verdicts.metric
     where metrics.metric not in ('violation_rate_of_region', 'missing_share_of_column')
 
     union all
@@ -219,6 +241,7 @@ summary as (
         by_region.violation_rate as value_number,
         cast(null as {{ dbt.type_string() }}) as value_text,
         metrics.unit,
+        by_region.verdict,
         metrics.description
     from metrics
     cross join by_region
@@ -236,6 +259,7 @@ summary as (
         1 - {{ ratio('coalesce(present_values.events, 0)', 'totals.total_events') }} as value_number,
         cast(null as {{ dbt.type_string() }}) as value_text,
         metrics.unit,
+        cast(null as {{ dbt.type_string() }}) as verdict,
         metrics.description
     from metrics
     cross join present_values

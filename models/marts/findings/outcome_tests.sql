@@ -70,7 +70,7 @@ tested as (
         scored.*,
         {{ normal_two_sided_p('scored.z') }} as p_value,
         clustered_tails.p_value as clustered_p_value,
-        mix_tails.p_value as mix_p_value
+        mix_tails.p_value as adjusted_p_value
     from scored
     inner join clustered_tails on scored.test_key = clustered_tails.test_key
     left join mix_tails on scored.test_key = mix_tails.test_key
@@ -81,8 +81,6 @@ steps as (
         *,
         {{ holm_step('clustered_p_value', ties='member', family='dimension, outcome, days') }}
             as holm_step,
-        {{ holm_step('mix_p_value', ties='member', family='dimension, outcome, days') }}
-            as mix_holm_step,
         count(clustered_p_value) over (partition by dimension, outcome, days) as family_size
     from tested
 ),
@@ -92,10 +90,7 @@ adjusted as (
         *,
         {{ holm_adjusted(
             'holm_step', 'clustered_p_value', ties='member', family='dimension, outcome, days'
-        ) }} as p_adjusted,
-        {{ holm_adjusted(
-            'mix_holm_step', 'mix_p_value', ties='member', family='dimension, outcome, days'
-        ) }} as adjusted_p_value
+        ) }} as p_adjusted
     from steps
 ),
 
@@ -107,7 +102,8 @@ claimed as (
         {{ is_claimed('associations.p_adjusted') }}
         and {{ is_claimed('adjusted.p_adjusted') }}
         and {{ is_large_enough('adjusted.rate_difference') }} as is_different,
-        -- With nothing to compare within the mix, the difference stands.
+        -- A second look at a difference that was found, so for itself; with nothing to compare within
+        -- the mix, it stands.
         coalesce(
             {{ is_claimed('adjusted.adjusted_p_value') }}
             and {{ is_large_enough('adjusted.adjusted_difference') }}
@@ -180,35 +176,52 @@ demanded as (
     group by test_key
 ),
 
--- With the power that is asked for, where the error itself is known from few users; it is larger at the
--- higher rate that would then be seen.
-alternatives as (
+-- With the power that is asked for, where the error itself is known from few users.
+powered_demands as (
     select
         powered.*,
         demanded.mean_errors,
         {{ power_z }} * sqrt(
             1 + greatest(0.0, demanded.mean_squared_errors - power(demanded.mean_errors, 2))
             + power(demanded.mean_errors, 2) / (2 * powered.denominator_degrees)
-        ) as power_errors,
-        least(
-            powered.pooled_rate
-            + (demanded.mean_errors + {{ power_z }}) * powered.clustered_error,
-            greatest(powered.pooled_rate, 0.5)
-        ) as higher_rate
+        ) as power_errors
     from powered
     inner join demanded on powered.test_key = demanded.test_key
+),
+
+-- The rate that a member so different would have, and that of all with it: at these, errors are larger.
+alternatives as (
+    select
+        *,
+        least(
+            pooled_rate + (mean_errors + power_errors) * clustered_error,
+            greatest(pooled_rate, 0.5)
+        ) as higher_rate
+    from powered_demands
+),
+
+pooled_alternatives as (
+    select
+        *,
+        pooled_rate + (higher_rate - pooled_rate) * {{ ratio('events', 'events + rest_events') }}
+            as higher_pooled_rate
+    from alternatives
 ),
 
 detectable as (
     select
         test_key,
         greatest(
-            mean_errors * clustered_error, {{ var('minimum_effect_percentage_points') }} / 100.0
+            mean_errors * clustered_error
+            * sqrt(
+                higher_pooled_rate * (1 - higher_pooled_rate) / (pooled_rate * (1 - pooled_rate))
+            ),
+            {{ var('minimum_effect_percentage_points') }} / 100.0
         ) + power_errors * sqrt(design_effect * (
             higher_rate * (1 - higher_rate) / events
             + pooled_rate * (1 - pooled_rate) / nullif(rest_events, 0)
         )) as detectable_difference
-    from alternatives
+    from pooled_alternatives
 ),
 
 tests as (

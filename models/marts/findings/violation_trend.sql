@@ -87,9 +87,9 @@ totals as (
         cast(coalesce(sum(line_of_events.violation_events), 0) as bigint) as violation_events,
         max(line_of_events.x) - min(line_of_events.x) as weeks,
         case when count(*) > 2 then count(*) - 2 end as degrees_of_freedom,
-        sum(line_of_events.weight * line_of_events.residual * line_of_events.residual)
+        {{ exact_sum('line_of_events.weight * line_of_events.residual * line_of_events.residual') }}
             as squared_residuals,
-        sum(line_of_events.weight * (1 - line_of_events.leverage)) as free_events
+        {{ exact_sum('line_of_events.weight * (1 - line_of_events.leverage)') }} as free_events
     from line_of_events
 ),
 
@@ -119,7 +119,8 @@ weighted_days as (
     select
         days_of_trend.x,
         days_of_trend.y,
-        days_of_trend.weight / (1 + days_of_trend.weight * spreads.relative_day_variance) as weight
+        days_of_trend.weight / (1 + days_of_trend.weight * spreads.relative_day_variance) as weight,
+        1 - 1 / (1 + days_of_trend.weight * spreads.relative_day_variance) as day_share
     from days_of_trend
     cross join spreads
 ),
@@ -139,18 +140,21 @@ moments as (
         max(slope) as slope,
         max(variation) as variation,
         {{ exact_sum('deviation * deviation') }} as squared_residuals,
-        {{ exact_sum('deviation * deviation_before') }} as neighbouring_residuals
+        {{ exact_sum('deviation * deviation_before') }} as neighbouring_residuals,
+        {{ exact_sum('day_share') }} / count(*) as day_share
     from neighbours
 ),
 
--- How much a day resembles the one before. A line through the days takes some of that away, which is
--- added again; what chance alone often makes is none.
+-- How much a day resembles the one before: a line through the days takes some of that away, which is
+-- added again; what chance alone often makes is none; and chance among the events of a day has no
+-- memory, so that all of it is in the share of the variance by which the days themselves differ.
 autocorrelations as (
     select
         spreads.*,
         moments.slope,
         moments.variation,
         moments.squared_residuals as weighted_squares,
+        moments.day_share,
         (
             spreads.days * {{ ratio('moments.neighbouring_residuals', 'moments.squared_residuals') }}
             + 2
@@ -159,16 +163,23 @@ autocorrelations as (
     cross join moments
 ),
 
--- Days that resemble each other are worth as many as are independent.
-effective_days as (
+remembered as (
     select
         *,
         case
-            when autocorrelation > 1.6449 / sqrt(days)
-                then (1 - least(autocorrelation, 0.95)) / (1 + least(autocorrelation, 0.95))
-            else 1.0
-        end as independent_share
+            when autocorrelation > 1.2816 / sqrt(days) and day_share > 0
+                then least(autocorrelation / day_share, 0.95)
+            else 0.0
+        end as memory
     from autocorrelations
+),
+
+-- How many days are worth as much as one that is independent, if the memory fades from day to day.
+repeated_days as (
+    select
+        *,
+        1 + 2 * day_share * memory / (1 - memory) as days_for_one
+    from remembered
 ),
 
 -- The larger of the error that users as clusters make and that by which the days scatter (Knapp and
@@ -179,13 +190,13 @@ estimated as (
         events,
         violation_events,
         weeks,
-        greatest(1.0, days * independent_share - 2) as degrees_of_freedom,
+        greatest(1.0, days / days_for_one - 2) as degrees_of_freedom,
         case when degrees_of_freedom > 0 then slope end as change_per_week,
         sqrt(
             greatest(event_variance, weighted_squares / degrees_of_freedom)
-            / independent_share / nullif(variation, 0)
+            * days_for_one / nullif(variation, 0)
         ) as standard_error
-    from effective_days
+    from repeated_days
 ),
 
 tests as (

@@ -13,7 +13,9 @@ totals as (
         cast(sum(events) as bigint) as events,
         cast(sum(violation_events) as bigint) as violation_events,
         cast(sum(warning_events) as bigint) as warning_events,
-        {{ ratio('sum(session_duration_minutes)', 'sum(events_with_duration)') }}
+        {{ ratio(
+            exact_sum('session_duration_minutes'), 'sum(events_with_duration)'
+        ) }}
             as average_session_duration_minutes,
         {{ ratio('sum(concurrent_streams)', 'sum(events_with_streams)') }}
             as average_concurrent_streams,

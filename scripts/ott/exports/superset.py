@@ -224,16 +224,17 @@ def rates(
     return Chart(name, source, "mixed_timeseries", used, queries, shown, description)
 
 
-def intervals(dimension: str, source: str) -> tuple[tuple[Chart, int], tuple[Chart, int]]:
+def intervals(
+    dimension: str, source: str, order: str = "display_order"
+) -> tuple[tuple[Chart, int], tuple[Chart, int]]:
     """Return how the members of a dimension compare: a chart, and a table with verdicts.
 
     Superset has no error bars. A bar that floats from the lower to the upper bound, on top of an
-    invisible one, is the interval; a dot is the rate, and its colour the verdict. Members that no
-    reference data puts in an order are in that of their values.
+    invisible one, is the interval; a dot is the rate, and its colour the verdict. The members
+    stand in the order of a column, which may be that of the members themselves.
     """
     title = DIMENSIONS[dimension]["singular"]
-    ordered = "seed" in DIMENSIONS[dimension]
-    order = "display_order" if ordered else dimension
+    ordered = order != dimension
     chart = rates(
         f"Violation rate by {title}",
         source,
@@ -332,7 +333,9 @@ ROWS = (
     (42, intervals("region", "compliance_by_region")),
     (42, intervals("regulation", "compliance_by_regulation")),
     (42, intervals("data_shared", "compliance_by_data_sharing")),
-    (60, intervals("event_hour", "compliance_by_hour")),
+    (42, intervals("age_band", "compliance_by_age_band")),
+    (42, intervals("weekday", "compliance_by_weekday")),
+    (60, intervals("event_hour", "compliance_by_hour", order="event_hour")),
     (54, ((TREND, 8), (TREND_VERDICT, 4))),
     (12, ((RISK_NOTE, 12),)),
     (40, ((RISK, 4), (RISK_TIERS, 8))),

@@ -69,7 +69,9 @@ REGULATION = ("regulation", "regulation", "compliance_by_regulation")
 EVENT_TYPE = ("event-type", "event_type", "compliance_by_event_type")
 STREAMS = ("streams", "concurrent_streams", "compliance_by_concurrent_streams")
 HOUR = ("hour", "event_hour", "compliance_by_hour")
+WEEKDAY = ("weekday", "weekday", "compliance_by_weekday")
 DAY = ("day", "event_date", "compliance_by_date")
+AGE_BAND = ("age-band", "age_band", "compliance_by_age_band")
 SHARING = ("sharing", "data_shared", "compliance_by_data_sharing")
 
 
@@ -229,9 +231,10 @@ USER_AGES = histogram(
     "user-age",
     "user_age_histogram",
     title="Users by age",
-    note="Each user once, at the age of the first event.",
+    note="Each user once, at the age of the first event. Every bar holds equally many years.",
     axis="Age at the first event (years)",
     unit="Users",
+    whole=True,
 )
 USERS = Chart(
     key="users",
@@ -262,9 +265,10 @@ CORRELATIONS = Chart(
     key="correlations",
     title="Correlation of pairs of metrics",
     table="metric_correlations",
-    columns="metric_x metric_y events pearson p_value spearman spearman_p_value",
-    note="Pearson's coefficient, from -1 to 1, and its p-value. The p-values are not adjusted: of "
-    "pairs that have nothing to do with each other, one in 20 falls below 0.05.",
+    columns="metric_x metric_y events effective_events pearson p_value p_adjusted spearman"
+    " spearman_p_value spearman_p_adjusted",
+    note="Pearson's coefficient, from -1 to 1, and its p-value, adjusted for all pairs and both "
+    "coefficients. P-values count the events of a user as if all told the same.",
     draw=drawing.correlations,
     drawn=lambda row: row["pearson"] is not None,
     wide=True,
@@ -338,6 +342,7 @@ SECTIONS = (
                 tip="{event_hour}: {events} events",
             ),
             rates(HOUR, draw=drawing.rates_by_hour),
+            rates(WEEKDAY),
             EVENTS_OF_DAYS,
             RATES_OF_DAYS,
         ),
@@ -346,7 +351,7 @@ SECTIONS = (
     Section(
         "users",
         "Users",
-        (RISK_TIERS, USER_RATES, USER_AGES, USERS, TOP_USERS),
+        (RISK_TIERS, USER_RATES, USER_AGES, rates(AGE_BAND), USERS, TOP_USERS),
         "A risk tier sorts users by their observed rate alone, so one violation in one event is "
         "already high. Only a user marked as confirmed has more violations than chance explains.",
     ),

@@ -15,7 +15,7 @@ from typing import Any
 from ott.catalog import Row
 from ott.exports.report import words
 from ott.exports.report.tables import Tables
-from ott.exports.report.words import count, decimal, percent, points
+from ott.exports.report.words import count, decimal, form, percent, points
 
 Spec = dict[str, Any]
 Draw = Callable[[list[Row], Tables], Spec]
@@ -291,18 +291,20 @@ def histogram(
     axis: str,
     unit: str,
     in_percent: bool = False,
+    whole: bool = False,
     mean: bool = False,
     rare: bool = False,
 ) -> Spec:
     """Draw a histogram.
 
-    `mean` marks the mean session duration; `rare` asks for a logarithmic axis, without which
-    small bins vanish beside one that holds nearly all.
+    Bins of `whole` numbers are named by the first and the last one. `mean` marks the mean session
+    duration; `rare` asks for a logarithmic axis, without which small bins vanish beside one that
+    holds nearly all.
     """
-    write = percent if in_percent else decimal
+    write = percent if in_percent else form("{:.0f}") if whole else decimal
     data = []
     for row in rows:
-        ends = f"{write(row['bin_start'])} to {write(row['bin_end'])}"
+        ends = f"{write(row['bin_start'])} to {write(row['bin_end'] - whole)}"
         data.append({**row, "tip": f"{ends}: {count(row['frequency'])} {unit.lower()}"})
     largest = highest(rows, "frequency")
     y = number("frequency", axis={"title": unit}, scale={"domain": [0, largest]})
@@ -501,7 +503,7 @@ def correlations(rows: list[Row], tables: Tables) -> Spec:
             "across": words.metric(row["metric_x"]),
             "down": words.metric(row["metric_y"]),
             "label": f"{row['pearson']:.2f}",
-            "p": f"p {words.probability(row['p_value'])}",
+            "p": f"p {words.probability(row['p_adjusted'])}",
             "tip": said.format(**row) + words.coefficient(row["spearman"]),
         }
         for row in rows

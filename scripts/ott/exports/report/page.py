@@ -29,7 +29,7 @@ OTHER_COLUMNS = {
     "compliance_by_member": "dimension member",
     "dimensions": "dimension label singular is_further is_absent",
     "compliance_by_status": "status color",
-    "compliance_summary": "section metric value_number value_text unit description",
+    "compliance_summary": "section metric value_number value_text unit verdict description",
     "key_findings": "topic verdict finding detail",
     "violation_control_chart": "center_line",
 }

@@ -79,6 +79,18 @@ select
     tidy_status = 'violation' as is_violation,
     hour(timestamp)::integer as event_hour,
     timestamp::date as event_date,
+    dayname(timestamp) as weekday,
+    case
+        when user_age < 13 then 'under 13'
+        when user_age < 16 then '13-15'
+        when user_age < 18 then '16-17'
+        when user_age < 25 then '18-24'
+        when user_age < 35 then '25-34'
+        when user_age < 45 then '35-44'
+        when user_age < 55 then '45-54'
+        when user_age < 65 then '55-64'
+        when user_age >= 65 then '65+'
+    end as age_band,
     timestamp as occurred_at
 from checked_events
 where is_accepted;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from datetime import datetime
 
-from ott.registry import variables
+from ott.registry import registry, variables
 
 
 def limits() -> dict[str, tuple]:
@@ -21,6 +21,11 @@ def limits() -> dict[str, tuple]:
         "session_duration_minutes": (0.0, float(chosen["maximum_session_duration_minutes"])),
         "concurrent_streams": (0, chosen["maximum_concurrent_streams"]),
     }
+
+
+def age_bands() -> tuple[list[int], list[str]]:
+    """Return the ages at which bands of ages begin, and the names of one more."""
+    return variables()["age_band_starts"], [band["age_band"] for band in registry("age_bands")]
 
 
 def files(pattern: str) -> list[str]:

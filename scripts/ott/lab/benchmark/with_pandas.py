@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ott.lab.benchmark.rules import files, limits
+from ott.lab.benchmark.rules import age_bands, files, limits
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 # Plain integers cannot be missing.
@@ -57,6 +57,7 @@ def is_acceptable(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Serie
 def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.DataFrame:
     """Return the columns of the fact for rows that are all accepted."""
     occurred_at = rows["timestamp"]
+    starts, bands = age_bands()
     return pd.DataFrame(
         {
             **rows[["event_id", "user_id"]].astype("int64"),
@@ -66,6 +67,10 @@ def accepted_events(rows: pd.DataFrame, members: dict[str, pd.Series]) -> pd.Dat
             "is_violation": members["status"] == "violation",
             "event_hour": occurred_at.dt.hour,
             "event_date": occurred_at.dt.normalize(),
+            "weekday": occurred_at.dt.day_name(),
+            "age_band": pd.cut(
+                rows["user_age"].astype("int64"), [-np.inf, *starts, np.inf], False, labels=bands
+            ),
             "occurred_at": occurred_at,
         }
     )

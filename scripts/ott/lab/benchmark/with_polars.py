@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ott.lab.benchmark.rules import files, limits
+from ott.lab.benchmark.rules import age_bands, files, limits
 from ott.registry import BLANKS, COLUMNS, DIMENSIONS, KNOWN_MEMBERS, known
 
 
@@ -55,6 +55,8 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         is_violation=pl.col("tidy_status") == "violation",
         event_hour=pl.col("timestamp").dt.hour().cast(pl.Int32),
         event_date=pl.col("timestamp").dt.date(),
+        weekday=pl.col("timestamp").dt.strftime("%A"),
+        age_band=pl.col("user_age").cut(*age_bands(), left_closed=True),
         occurred_at="timestamp",
     )
     rejected = checked.filter(~pl.col("is_accepted")).select(COLUMNS)
