@@ -2,7 +2,7 @@
 {% macro finding_topics() %}
     {{- return(
         tested_dimensions() | map(attribute='dimension') | list
-        + ['trend', 'high_risk_users', 'input_quality']
+        + ['warnings', 'unusual_days', 'trend', 'high_risk_users', 'input_quality']
     ) -}}
 {% endmacro %}
 

@@ -1,104 +1,120 @@
-{#- Numbers in sentences. A cast to decimal rounds the same way on every engine. -#}
+{#- Numbers in sentences, each with its unit behind a no-break space. A cast to decimal rounds the same
+    way on every engine. -#}
 
-{% macro percent(fraction) -%}
-    cast(cast(100.0 * {{ fraction }} as decimal(9, 1)) as {{ dbt.type_string() }}) || ' %'
+{% macro nbsp() -%}
+    {{- return('\u00a0') -}}
 {%- endmacro %}
 
-{% macro percentage_points(fraction) -%}
-    cast(cast(100.0 * {{ fraction }} as decimal(9, 2)) as {{ dbt.type_string() }})
-    || ' percentage points'
+{#- A fraction in hundredths, with the more decimals, the smaller its size. -#}
+{% macro hundredths(fraction, size) -%}
+    case
+        when {{ size }} < 0.000000005 then {{ as_text('cast(100 * ' ~ fraction ~ ' as integer)') }}
+        {%- for least, decimals in [(0.01, 1), (0.0001, 2), (0.000001, 4)] %}
+        when {{ size }} >= {{ '%.6f' | format(least) }}
+            then {{ as_text('cast(100 * ' ~ fraction ~ ' as decimal(12, ' ~ decimals ~ '))') }}
+        {%- endfor %}
+        else {{ as_text('cast(100 * ' ~ fraction ~ ' as decimal(12, 6))') }}
+    end
 {%- endmacro %}
 
-{% macro whole_number(number) -%}
-    cast({{ number }} as {{ dbt.type_string() }})
+{#- Near 100 % as exact as near 0 %. -#}
+{% macro hundredths_of_rate(rate) -%}
+    {{ hundredths(rate, 'least(' ~ rate ~ ', 1 - ' ~ rate ~ ')') }}
+{%- endmacro %}
+
+{% macro percent(rate) -%}
+    {{ hundredths_of_rate(rate) }} || '{{ nbsp() }}%'
+{%- endmacro %}
+
+{% macro percent_range(low, high) -%}
+    {{ hundredths_of_rate(low) }} || ' to ' || {{ percent(high) }}
+{%- endmacro %}
+
+{#- The size of a difference; the words around it tell the sign. -#}
+{% macro percentage_points(difference) -%}
+    {{ hundredths('abs(' ~ difference ~ ')', 'abs(' ~ difference ~ ')') }}
+    || '{{ nbsp() }}percentage points'
+{%- endmacro %}
+
+{% macro counted(number, singular, plural=none) -%}
+    {{ grouped_digits(number) }}
+    || case
+        when {{ number }} = 1 then '{{ nbsp() ~ singular }}'
+        else '{{ nbsp() ~ (plural or singular ~ "s") }}'
+    end
 {%- endmacro %}
 
 {#- A share that is set by a variable; known while compiling, so plain text. -#}
 {% macro percent_of_var(variable) -%}
-    {{ ((100 * var(variable)) | round(2) | string).rstrip('0').rstrip('.') }} %
+    {{ ((100 * var(variable)) | round(2) | string).rstrip('0').rstrip('.') ~ nbsp() }}%
 {%- endmacro %}
 
-{% macro rate_with_interval(rate, low, high, n) -%}
+{% macro rate_with_interval(rate, low, high, events) -%}
     {{ percent(rate) }} || ' ({{ percent_of_var("confidence_level") }} interval '
-    || {{ percent(low) }} || ' to ' || {{ percent(high) }}
-    || ', n = ' || {{ whole_number(n) }} || ')'
+    || {{ percent_range(low, high) }} || ', ' || {{ counted(events, 'event') }} || ')'
+{%- endmacro %}
+
+{% macro capitalised(text) -%}
+    upper(left({{ text }}, 1)) || substr({{ text }}, 2)
+{%- endmacro %}
+
+{#- A member with its unit, as a sentence names it. -#}
+{% macro member_in_words(dimension, singular, member) -%}
+    case
+        when {{ dimension }} in ('region', 'regulation', 'region_and_regulation', 'weekday')
+            then {{ member }}
+        when {{ dimension }} = 'event_hour' then 'hour{{ nbsp() }}' || {{ member }} || ' (UTC)'
+        when {{ dimension }} = 'concurrent_streams'
+            then {{ member }}
+                || case when {{ member }} = '1' then '{{ nbsp() }}stream' else '{{ nbsp() }}streams' end
+        when {{ dimension }} = 'event_date' then 'day ' || {{ day_in_words(dbt.safe_cast(member, 'date')) }}
+        else {{ singular }} || ' ' || {{ member }}
+    end
+{%- endmacro %}
+
+{#- The parts of the mix of events within which members of a dimension are compared. -#}
+{% macro mix_in_words(dimension) -%}
+    {%- set parts = dimensions() | selectattr('dimension', 'in', mix_columns()) | list -%}
+    case {{ dimension }}
+        {%- for part in parts %}
+        when '{{ part.dimension }}'
+            then '{{ parts | rejectattr("dimension", "equalto", part.dimension) | map(attribute="plural") | join(" and ") }}'
+        {%- endfor %}
+        else '{{ parts | map(attribute="plural") | join(" and ") }}'
+    end
 {%- endmacro %}
 
 {#- The kind of event of which there are fewer. -#}
-{% macro rarer_kind(violation_events, events) -%}
+{% macro rarer_kind(outcome, rate) -%}
     case
-        when 2 * {{ violation_events }} > {{ events }} then 'events without a violation'
-        else 'violations'
+        when {{ rate }} > 0.5 then 'events without a ' || {{ outcome }}
+        else {{ outcome }} || 's'
     end
 {%- endmacro %}
 
-{#- What a row of violation_trend says, with `days_out_of_control` and the `rarer_kind` of the chart. -#}
-{% macro trend_sentence(trend, chart) -%}
-    case
-        when {{ trend }}.days < 3
-            then 'There are too few whole days to see a trend of the violation rate'
-        when {{ trend }}.verdict = 'too_few'
-            then
-                'There are too few ' || {{ chart }}.rarer_kind
-                || ' to see a trend of the violation rate'
-        else
-            case
-                when {{ trend }}.verdict = 'differs' and {{ trend }}.change_per_week < 0
-                    then 'The violation rate falls over time: '
-                when {{ trend }}.verdict = 'differs'
-                    then 'The violation rate rises over time: '
-                else 'The data shows no evidence of a trend of the violation rate over time: '
-            end
-            || 'over ' || {{ whole_number(trend ~ '.days') }} || ' whole days it changed by '
-            || case when {{ trend }}.change_per_week > 0 then '+' else '' end
-            || {{ percentage_points(trend ~ '.change_per_week') }}
-            || ' a week ({{ percent_of_var("confidence_level") }} interval '
-            || {{ percentage_points(trend ~ '.change_per_week_low') }} || ' to '
-            || {{ percentage_points(trend ~ '.change_per_week_high') }} || ', n = '
-            || {{ whole_number(trend ~ '.events') }} || ')'
-            || case
-                when {{ trend }}.verdict = 'differs' then ''
-                else
-                    '; with {{ percent_of_var("power") }} power a change of '
-                    || {{ percentage_points(trend ~ '.detectable_change') }}
-                    || ' a week would have been seen'
-            end
-            || '; ' || {{ whole_number(chart ~ '.days_out_of_control') }}
-            || ' of the days lie outside the control limits'
-    end
-    || coalesce(
-        '; set aside, because no trend explains them: '
-        || replace({{ trend }}.dates_set_aside, ',', ', '),
-        ''
-    )
-    || '.'
+{#- Aggregate: the first days by their `place`, and how many more there are. -#}
+{% macro first_days(text) -%}
+    max(case when place = 1 then {{ text }} end)
+    || case when count(*) > 2 then ', ' when count(*) = 2 then ' and ' else '' end
+    || coalesce(max(case when place = 2 then {{ text }} end), '')
+    || case when count(*) > 3 then ', ' when count(*) = 3 then ' and ' else '' end
+    || coalesce(max(case when place = 3 then {{ text }} end), '')
+    || case when count(*) > 3 then ' and ' || {{ counted('count(*) - 3', 'more day') }} else '' end
 {%- endmacro %}
 
-{#- What became of the raw rows, from the columns of `int_input_rows`. -#}
-{% macro input_sentence() -%}
-    {{ percent('coalesce(quarantined_share, 0)') }} || ' of the raw rows are quarantined ('
-    || {{ whole_number('quarantined_rows') }} || ' of ' || {{ whole_number('raw_rows') }}
-    || '), and ' || {{ whole_number('exact_copies_dropped') }} || ' exact copies were dropped; '
-    || case
-        when superseded_rows > 0
-            then {{ whole_number('superseded_rows') }} || ' rows gave way to another of their event; '
-        else ''
-    end
-    || case
-        when ambiguous_local_times > 0
-            then
-                {{ whole_number('ambiguous_local_times') }} || ' lie in an hour that came twice as clocks of '
-                || '{{ var("events_time_zone") }} went back; '
-        else ''
-    end
-    || 'every figure speaks for the other ' || {{ whole_number('accepted_rows') }} || '.'
+{#- What a claim does not allow for. -#}
+{% macro limits_of_claims() -%}
+    {{- return(
+        'Events of one user count as related; what users share (households, devices, sessions) is not counted.'
+        ~ {
+            'daily': ' The claim holds for somebody who looks at every daily build.',
+            'single': ' The claim holds for a single look at closed data.',
+        }[var('looks')]
+    ) -}}
 {%- endmacro %}
 
-{#- The same of a member that loses many of its rows; `noun` is null for what is no dimension. -#}
-{% macro member_input_sentence(members, noun) -%}
-    'Of the raw rows of ' || coalesce({{ noun }}, {{ members }}.dimension) || ' '
-    || {{ members }}.member || ', ' || {{ percent(members ~ '.quarantined_share') }} || ' are quarantined ('
-    || {{ whole_number(members ~ '.quarantined_rows') }} || ' of '
-    || {{ whole_number(members ~ '.quarantined_rows + ' ~ members ~ '.accepted_rows') }}
-    || '); its figures speak for the others only.'
+{#- A change with its direction, without a unit. -#}
+{% macro rise_or_fall(change) -%}
+    case when {{ change }} < 0 then 'a fall of ' else 'a rise of ' end
+    || {{ hundredths('abs(' ~ change ~ ')', 'abs(' ~ change ~ ')') }}
 {%- endmacro %}

@@ -13,7 +13,7 @@ import duckdb
 from ott import OttError
 from ott.catalog import SCHEMA, Release
 
-KEY_FINDINGS = "select finding, verdict from key_findings order by display_order"
+KEY_FINDINGS = "select finding, detail, verdict from key_findings order by display_order"
 
 
 def answer(where: Path, sql: str | None = None, as_csv: bool = False) -> str:

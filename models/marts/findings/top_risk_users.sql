@@ -2,7 +2,7 @@ with users as (
     select * from {{ ref('dim_users') }}
 ),
 
--- The strongest evidence first; the user id makes the order total.
+-- The smallest p-value first; the user id makes the order total.
 ranked as (
     select
         *,

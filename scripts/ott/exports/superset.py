@@ -57,6 +57,7 @@ SEVEN_DAYS = "mean of 7 days"
 # None is the colour of a status, which the release gives, and all differ in lightness.
 LABEL_COLORS = {
     **{"differs": "#AA3377", "no_evidence": "#555555", "too_few": "#999999"},
+    "explained_by_mix": "#7A5C00",
     **{BELOW_INTERVAL: "transparent", INTERVAL: "#CFE3EF"},
     **{"outside the limits": "#AA3377", "within the limits": "#555555", "not judged": "#999999"},
     **{LOWER_LIMIT: "#8CB3CB", UPPER_LIMIT: "#8CB3CB", CENTER_LINE: "#BBBBBB"},
@@ -245,7 +246,7 @@ def intervals(
 KEY_FINDINGS = table(
     "Key findings",
     "key_findings",
-    "finding verdict",
+    "finding detail verdict",
     order="display_order",
     description="What the data supports, in sentences made from the numbers.",
 )
@@ -293,7 +294,7 @@ RISK_TIERS = table(
     description="A tier is a label of the observed rate, not evidence of risk.",
 )
 RISK_USERS = table(
-    "Users with the strongest evidence of risk",
+    "Users by evidence of risk",
     "top_risk_users",
     "user_id events violation_events violation_rate shrunk_violation_rate p_adjusted risk_evidence",
     order="risk_rank",
@@ -302,7 +303,8 @@ RISK_USERS = table(
 
 HOW_TO_READ = """\
 **How to read this.** Every rate stands with its interval. `differs`: more than chance explains, and
-large enough to matter. `no_evidence`: a difference may exist, but this data does not show one,
+large enough to matter. `explained_by_mix`: so does this, but not among events of the same type and
+sharing level. `no_evidence`: a difference may exist, but this data does not show one,
 however the bars look. `too_few`: nobody could tell. Times are UTC.
 """
 RISK_NOTE = """\

@@ -250,7 +250,7 @@ USERS = Chart(
 )
 TOP_USERS = Chart(
     key="top-users",
-    title="Users with the strongest evidence",
+    title="Users by evidence of risk",
     table="top_risk_users",
     columns="risk_rank user_id risk_evidence events violation_events violation_rate"
     " shrunk_violation_rate p_value p_adjusted user_age",

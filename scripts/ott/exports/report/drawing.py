@@ -157,7 +157,8 @@ def rates(rows: list[Row], tables: Tables, *, member: str, within: str = "") -> 
     The rows are those `within` one member of another dimension, which the reader picks. All have
     the same axis, so that a pick can be compared with the one before.
     """
-    said = {verdict: words.verdict(verdict) for verdict in ("no_evidence", "too_few")}
+    verdicts = ("no_evidence", "too_few", "explained_by_mix")
+    said = {verdict: words.verdict(verdict) for verdict in verdicts}
     data = with_verdicts(rows, said | {"differs": "{sign} differs: {points} points"})
     # Room for the labels beside the intervals.
     x = rate_scale(1.18 * highest(data, "violation_rate", "violation_rate_high"))
@@ -252,6 +253,7 @@ def region_by_regulation(rows: list[Row], tables: Tables) -> Spec:
     """Draw the violation rate of each combination as a grid."""
     # Short enough for a phone.
     said = {"differs": "{sign} {points}", "no_evidence": "no evidence", "too_few": "too few"}
+    said["explained_by_mix"] = "by its mix"
     data = with_verdicts(rows, said)
     regions = dict.fromkeys(row["region"] for row in rows)
     regulations = dict.fromkeys(row["regulation"] for row in rows)

@@ -28,7 +28,7 @@ OTHER_COLUMNS = {
     "dimensions": "dimension label singular is_further is_absent",
     "compliance_by_status": "status color",
     "compliance_summary": "section metric value_number value_text unit verdict description",
-    "key_findings": "topic verdict finding",
+    "key_findings": "topic verdict finding detail",
     "violation_control_chart": "center_line",
 }
 # What a chart says when its table has more rows than it shows.
@@ -44,8 +44,9 @@ ABSENT = "Events of this platform have no {}: the variable events_columns says i
 # The key findings: first what the data supports, then what it does not.
 FINDINGS = {
     "What differs": {"differs"},
+    "What the mix of events explains": {"explained_by_mix"},
     "No evidence of a difference": {"no_evidence", "too_few"},
-    "About the data": {None},
+    "Days to look at, and the data itself": {None},
 }
 HEADLINES = (
     *("total_events", "unique_users", "compliant_rate", "warning_rate", "violation_rate"),
@@ -117,6 +118,16 @@ def figure(chart: Chart, tables: Tables) -> dict[str, Any]:
     }
 
 
+def findings(rows: Sequence[Row]) -> dict[str, list[list[Row]]]:
+    """Return the key findings under their titles, those on one topic together."""
+    found = {}
+    for title, verdicts in FINDINGS.items():
+        shown = [row for row in rows if row["verdict"] in verdicts]
+        topics = groupby(shown, key=lambda row: row["topic"])
+        found[title] = [list(topic) for _, topic in topics]
+    return found
+
+
 def page(release: Release, with_users: bool) -> str:
     """Return the whole report as HTML. Raises ReleaseError when the release is incomplete."""
     read = [*((chart.table, chart.columns) for chart in CHARTS), *OTHER_COLUMNS.items()]
@@ -129,7 +140,6 @@ def page(release: Release, with_users: bool) -> str:
     sections = [*SECTIONS, *further(tables.further)]
     figures = {chart: figure(chart, tables) for section in sections for chart in section.charts}
     first, last = (tables.summary[f"{end}_event_date"]["value_text"] for end in ("first", "last"))
-    topics = groupby(tables.rows("key_findings"), key=lambda row: row["topic"])
     made = [f"{label} {text}" for key, label in MADE.items() if (text := release.manifest.get(key))]
     runtime = vl_convert.javascript_bundle().replace("</script", "<\\/script")
     loader = FileSystemLoader(HERE)
@@ -139,8 +149,7 @@ def page(release: Release, with_users: bool) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html.jinja").render(
         period=f"{first} to {last} (UTC)" if first else "no events",
-        findings=FINDINGS,
-        topics=[list(rows) for _, rows in topics],
+        findings=findings(tables.rows("key_findings")),
         headlines=HEADLINES,
         sections=[(section, [figures[chart] for chart in section.charts]) for section in sections],
         tables=tables,

@@ -38,6 +38,7 @@ yes_no = named({True: "yes", False: "no", None: "not judged"})
 verdict = named(
     {
         "no_evidence": "no evidence of a difference",
+        "explained_by_mix": "explained by the mix of events",
         "too_few": "too few events to tell",
         None: "not compared",
     }
