@@ -169,6 +169,7 @@ beta_nodes as (
         tests.x,
         tests.y,
         case
+            when tests.a is null or tests.b is null or tests.a * tests.b <= 0 then null
             when tests.x <= 0 then 0.0
             when tests.y <= 0 then 1.0
             when found.is_above_mode then 1 - exp(found.log_beyond_x)

@@ -631,7 +631,7 @@ class Oracle:
         sigma = np.fmax(1.0, z.diff().abs().mean() / (2 / math.sqrt(math.pi)))
         sigma = np.fmax(sigma, z.abs().median() / stats.norm.ppf(0.75))
         rate, margin = ratio(k, n), 3 * sigma * np.sqrt(ratio(binomial, n))
-        shift = (3**2 - 1) / 6 * (1 - 2 * center) * ratio(sigma**2, n)
+        shift = (3**2 - 1) / 6 * (1 - 2 * center) * ratio(sigma**2, n) * (binomial > 0)
         low = np.clip(center - margin + shift, 0, center)
         high = np.clip(center + margin + shift, center, 1)
         week = days[["events", "violation_events"]].rolling(7).sum()

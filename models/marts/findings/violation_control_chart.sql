@@ -58,8 +58,12 @@ margins as (
             variation.center_line * (1 - variation.center_line)
             / nullif(cast(days.events as double), 0)
         ) as margin,
-        (3 * 3 - 1) / 6e0 * (1 - 2 * variation.center_line)
-        * variation.sigma_z * variation.sigma_z / nullif(days.events, 0) as shift,
+        -- There is no skewness where no event, or every one, is a violation.
+        case when variation.center_line * (1 - variation.center_line) = 0 then 0
+            else
+                (3 * 3 - 1) / 6e0 * (1 - 2 * variation.center_line)
+                * variation.sigma_z * variation.sigma_z / nullif(days.events, 0)
+        end as shift,
         not days.is_partial_day
         and days.events * least(variation.center_line, 1 - variation.center_line)
         >= {{ var('minimum_expected_violations') }} as is_judged,
