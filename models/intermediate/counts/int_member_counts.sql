@@ -10,12 +10,13 @@ counts as (
     select
         dimension,
         member,
-        {%- for column in [
-            'events', 'compliant_events', 'warning_events', 'violation_events',
-            'usual_events', 'usual_warning_events', 'usual_violation_events',
-        ] %}
-            cast(sum({{ column }}) as bigint) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        cast(sum(events) as bigint) as events,
+        cast(sum(compliant_events) as bigint) as compliant_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        cast(sum(violation_events) as bigint) as violation_events,
+        cast(sum(usual_events) as bigint) as usual_events,
+        cast(sum(usual_warning_events) as bigint) as usual_warning_events,
+        cast(sum(usual_violation_events) as bigint) as usual_violation_events
     from strata
     group by dimension, member
 ),

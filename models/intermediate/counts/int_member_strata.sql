@@ -1,5 +1,3 @@
-{% set counted = ['events', 'compliant_events', 'warning_events', 'violation_events'] %}
-
 with daily_counts as (
     select * from {{ ref('int_daily_member_counts') }}
 ),
@@ -17,10 +15,11 @@ member_days as (
         daily_counts.dimension,
         coalesce(further_members.member, daily_counts.member) as member,
         daily_counts.stratum,
-        coalesce(control_chart.is_out_of_control, false) as is_unusual_day,
-        {%- for column in counted %}
-            daily_counts.{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        daily_counts.events,
+        daily_counts.compliant_events,
+        daily_counts.warning_events,
+        daily_counts.violation_events,
+        coalesce(control_chart.is_out_of_control, false) as is_unusual_day
     from daily_counts
     inner join control_chart on daily_counts.event_date = control_chart.event_date
     left join further_members
@@ -34,13 +33,15 @@ counts as (
         dimension,
         member,
         stratum,
-        {%- for column in counted %}
-            cast(sum({{ column }}) as bigint) as {{ column }},
-        {%- endfor %}
-        {%- for column in counted if column != 'compliant_events' %}
-            cast(sum(case when is_unusual_day then 0 else {{ column }} end) as bigint)
-                as usual_{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        cast(sum(events) as bigint) as events,
+        cast(sum(compliant_events) as bigint) as compliant_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        cast(sum(violation_events) as bigint) as violation_events,
+        cast(sum(case when is_unusual_day then 0 else events end) as bigint) as usual_events,
+        cast(sum(case when is_unusual_day then 0 else warning_events end) as bigint)
+            as usual_warning_events,
+        cast(sum(case when is_unusual_day then 0 else violation_events end) as bigint)
+            as usual_violation_events
     from member_days
     group by dimension, member, stratum
 )

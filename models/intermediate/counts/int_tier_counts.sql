@@ -13,14 +13,15 @@ with users as (
 tiers as (
     select
         risk_tier as member,
-        {%- for column in ['events', 'compliant_events', 'warning_events', 'violation_events'] %}
-            cast(sum({{ column }}) as bigint) as {{ column }},
-        {%- endfor %}
+        cast(sum(events) as bigint) as events,
+        cast(sum(compliant_events) as bigint) as compliant_events,
+        cast(sum(warning_events) as bigint) as warning_events,
+        cast(sum(violation_events) as bigint) as violation_events,
         count(*) as users,
-        {%- for outcome in outcomes() %}
-            {{ clustered_variance(squared_residuals(outcome ~ '_events', 'events'), 'events') }}
-                as {{ outcome }}_variance{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
+            as violation_variance,
+        {{ clustered_variance(squared_residuals('warning_events', 'events'), 'events') }}
+            as warning_variance
     from users
     group by risk_tier
     {%- if has_lone_events %}

@@ -54,7 +54,7 @@ textbook as (
     from pearson
 ),
 
--- The second-order correction of Rao and Scott is left out; F allows for few users (Thomas and Rao, 1987).
+-- Corrected to the first order (Rao and Scott, 1981); F allows for few users (Thomas and Rao, 1987).
 clustered as (
     select
         test_key,

@@ -61,16 +61,12 @@ user_places as (
             {%- endif %}
             {%- if counted %}
                 cast(sum(events) as double) as events,
-                {%- for outcome in outcomes() %}
-                    cast(sum({{ outcome }}_events) as double) as {{ outcome }}_events
-                    {{- ',' if not loop.last }}
-                {%- endfor %}
+                cast(sum(violation_events) as double) as violation_events,
+                cast(sum(warning_events) as double) as warning_events
             {%- else %}
                 cast(count(*) as double) as events,
-                {%- for outcome in outcomes() %}
-                    cast(count(*) filter (where status = '{{ outcome }}') as double)
-                        as {{ outcome }}_events{{ ',' if not loop.last }}
-                {%- endfor %}
+                cast(count(*) filter (where status = 'violation') as double) as violation_events,
+                cast(count(*) filter (where status = 'warning') as double) as warning_events
             {%- endif %}
         from {{ counted or events }}
         where user_id is not null
@@ -85,10 +81,9 @@ user_places as (
                 {{ columns }},
                 event_id as lone_event_id,
                 cast(1 as double) as events,
-                {%- for outcome in outcomes() %}
-                    cast(case when status = '{{ outcome }}' then 1 else 0 end as double)
-                        as {{ outcome }}_events{{ ',' if not loop.last }}
-                {%- endfor %}
+                cast(case when status = 'violation' then 1 else 0 end as double)
+                    as violation_events,
+                cast(case when status = 'warning' then 1 else 0 end as double) as warning_events
             from {{ events }}
             where user_id is null
         {%- endif %}
@@ -99,13 +94,13 @@ user_places as (
             {{ columns }},
             count(user_id) as users,
             sum(events) * sum(events) / sum(events * events) as effective_users,
-            {%- for outcome in outcomes() %}
-                {%- set outcome_events = outcome ~ '_events' %}
-                round(sum({{ outcome_events }}) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }}
-                    as {{ outcome }}_rate,
-                {{ clustered_variance(squared_residuals(outcome_events, 'events'), 'events') }}
-                    as {{ outcome }}_variance{{ ',' if not loop.last }}
-            {%- endfor %}
+            round(sum(violation_events) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }}
+                as violation_rate,
+            round(sum(warning_events) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }} as warning_rate,
+            {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
+                as violation_variance,
+            {{ clustered_variance(squared_residuals('warning_events', 'events'), 'events') }}
+                as warning_variance
         from {{ dimension.dimension }}_users
         group by {{ columns }}
     ),
@@ -132,10 +127,9 @@ residuals as (
     {%- for dimension in tested_dimensions() %}
         select
             '{{ dimension.dimension }}' as dimension,
-            {%- for outcome in outcomes() %}
-                sum(users.{{ outcome }}_events - users.events * members.{{ outcome }}_rate)
-                    as {{ outcome }}_residual,
-            {%- endfor %}
+            sum(users.violation_events - users.events * members.violation_rate)
+                as violation_residual,
+            sum(users.warning_events - users.events * members.warning_rate) as warning_residual,
             sum(users.events) as events
         from {{ dimension.dimension }}_users as users
         inner join {{ dimension.dimension }}_members as members
@@ -152,11 +146,10 @@ overall as (
     select
         dimension,
         sum(events) * sum(events) / sum(events * events) as effective_users,
-        {%- for outcome in outcomes() %}
-            {%- set residual = outcome ~ '_residual' %}
-            {{ clustered_variance(exact_sum(residual ~ ' * ' ~ residual), 'events') }}
-                as {{ outcome }}_variance{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ clustered_variance(exact_sum('violation_residual * violation_residual'), 'events') }}
+            as violation_variance,
+        {{ clustered_variance(exact_sum('warning_residual * warning_residual'), 'events') }}
+            as warning_variance
     from residuals
     group by dimension
 ),
