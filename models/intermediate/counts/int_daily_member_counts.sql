@@ -9,8 +9,8 @@ with days as (
     {{ missing_days(ref('int_accepted_days')) }}
 ),
 
--- A pass over the events counts several dimensions: the columns of one have few values together. What the
--- mix of events is made of is told apart in each.
+-- A pass over the events counts several dimensions: the columns of one have few values together.
+-- What the mix of events is made of is told apart in each.
 {%- for pass, counted in tested_dimensions() | groupby('counted_with') %}
     {%- set columns = counted | sum(attribute='columns', start=['event_date']) | list %}
     {%- set columns = (columns + mix_columns()) | unique | list %}

@@ -54,7 +54,7 @@ textbook as (
     from pearson
 ),
 
--- Corrected to the first order (Rao and Scott, 1981); F allows for few users (Thomas and Rao, 1987).
+-- Of the first order (Rao and Scott, 1981); F allows for few users (Thomas and Rao, 1987).
 clustered as (
     select
         test_key,

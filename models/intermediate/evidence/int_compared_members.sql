@@ -31,7 +31,7 @@ members as (
                 member,
                 '{{ outcome }}' as outcome,
                 '{{ days }}' as days,
-                {{ prefix }}events as events,
+                cast({{ prefix }}events as bigint) as events,
                 {{ prefix ~ outcome }}_events as outcome_events
             from member_counts
             where {{ prefix }}events > 0
@@ -107,7 +107,8 @@ judgeable as (
                     else 0
                 end
                 + case
-                    when events * (1 - pooled_rate) < {{ var('minimum_expected_violations') }} then 1
+                    when events * (1 - pooled_rate) < {{ var('minimum_expected_violations') }}
+                        then 1
                     else 0
                 end
         end as sparse_cells

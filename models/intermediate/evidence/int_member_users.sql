@@ -96,7 +96,8 @@ user_places as (
             sum(events) * sum(events) / sum(events * events) as effective_users,
             round(sum(violation_events) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }}
                 as violation_rate,
-            round(sum(warning_events) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }} as warning_rate,
+            round(sum(warning_events) / sum(events) * {{ 2 ** 36 }}) / {{ 2 ** 36 }}
+                as warning_rate,
             {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
                 as violation_variance,
             {{ clustered_variance(squared_residuals('warning_events', 'events'), 'events') }}
@@ -121,8 +122,8 @@ members as (
 ),
 
 -- How far a user's outcomes lie from those that the rates of the members would give. Events of an
--- unknown member take no part. Rates of few binary digits make sums that doubles hold exactly, whatever
--- the order of rows.
+-- unknown member take no part. Rates of few binary digits make sums that doubles hold exactly,
+-- whatever the order of rows.
 residuals as (
     {%- for dimension in tested_dimensions() %}
         select

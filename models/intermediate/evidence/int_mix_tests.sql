@@ -11,9 +11,9 @@ stratum_totals as (
     select
         dimension,
         stratum,
-        {%- for column in ['events', 'violation_events', 'warning_events'] %}
-            sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        sum(events) as events,
+        sum(violation_events) as violation_events,
+        sum(warning_events) as warning_events
     from strata
     group by dimension, stratum
 ),
@@ -33,12 +33,11 @@ compared as (
         stratum_totals.stratum,
         coalesce(strata.events, 0) as events,
         stratum_totals.events - coalesce(strata.events, 0) as rest_events,
-        {%- for outcome in outcomes() %}
-            {%- set column = outcome ~ '_events' %}
-            coalesce(strata.{{ column }}, 0) as {{ column }},
-            stratum_totals.{{ column }} - coalesce(strata.{{ column }}, 0) as rest_{{ column }}
-            {{- ',' if not loop.last }}
-        {%- endfor %}
+        coalesce(strata.violation_events, 0) as violation_events,
+        stratum_totals.violation_events - coalesce(strata.violation_events, 0)
+            as rest_violation_events,
+        coalesce(strata.warning_events, 0) as warning_events,
+        stratum_totals.warning_events - coalesce(strata.warning_events, 0) as rest_warning_events
     from members
     inner join stratum_totals on members.dimension = stratum_totals.dimension
     left join strata

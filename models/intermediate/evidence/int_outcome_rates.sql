@@ -63,8 +63,8 @@ rated as (
     from members
 ),
 
--- How many independent events would tell as much as these (Kish, 1965): by how the users of the member
--- vary, or those of the dimension if that is more.
+-- How many independent events would tell as much as these (Kish, 1965): by how the users of the
+-- member vary, or those of the dimension if that is more.
 effective as (
     select
         rated.*,

@@ -102,8 +102,8 @@ claimed as (
         {{ is_claimed('associations.p_adjusted') }}
         and {{ is_claimed('adjusted.p_adjusted') }}
         and {{ is_large_enough('adjusted.rate_difference') }} as is_different,
-        -- A second look at a difference that was found, so for itself; with nothing to compare within
-        -- the mix, it stands.
+        -- A second look at a difference that was found, so for itself; with nothing to compare
+        -- within the mix, it stands.
         coalesce(
             {{ is_claimed('adjusted.adjusted_p_value') }}
             and {{ is_large_enough('adjusted.adjusted_difference') }}
@@ -153,8 +153,8 @@ powered as (
 
 {{ chi_square_node_ctes('powered', 'countable_degrees - 1') }},
 
--- How many standard errors off a member must be. Its test asks for one number; that of the dimension
--- for what the other members, which differ by chance, leave to it.
+-- How many standard errors off a member must be. Its test asks for one number; that of the
+-- dimension for what the other members, which differ by chance, leave to it.
 demands as (
     select
         powered.test_key,
@@ -189,7 +189,8 @@ powered_demands as (
     inner join demanded on powered.test_key = demanded.test_key
 ),
 
--- The rate that a member so different would have, and that of all with it: at these, errors are larger.
+-- The rate that a member so different would have, and that of all with it: at these, errors are
+-- larger.
 alternatives as (
     select
         *,
@@ -245,7 +246,8 @@ tests as (
         case
             when judged.verdict = 'differs'
                 then coalesce(
-                    usual.verdict = 'differs' and usual.rate_difference * judged.rate_difference > 0,
+                    usual.verdict = 'differs'
+                    and usual.rate_difference * judged.rate_difference > 0,
                     false
                 )
         end as differs_without_unusual_days

@@ -29,7 +29,7 @@ ranges as (
 ),
 
 -- How much more the days vary than chance alone; never less. Laney's p' (2002) has it from the mean
--- moving range of the standardised rates (2 / sqrt(pi) is its mean for independent normal deviates).
+-- moving range of the standardised rates (2 / sqrt(pi) is its mean for independent deviates).
 -- Days that resemble the day before move little and vary all the same: their median deviation tells
 -- (0.6745 is that of a normal deviate).
 variation as (
@@ -37,7 +37,9 @@ variation as (
         max(center_line) as center_line,
         greatest(
             1.0,
-            coalesce({{ exact_sum('moving_range') }} / count(moving_range) / 1.1283791670955126, 1.0),
+            coalesce(
+                {{ exact_sum('moving_range') }} / count(moving_range) / 1.1283791670955126, 1.0
+            ),
             coalesce(
                 percentile_cont(0.5) within group (order by abs(z)) / 0.6744897501960817, 1.0
             )
@@ -45,8 +47,9 @@ variation as (
     from ranges
 ),
 
--- Three standard errors off, and a shift of both limits by the skewness of so many events (Cornish and
--- Fisher, 1938): few violations fall short of their mean less far than they exceed it.
+-- Three standard errors off, and a shift of both limits by the skewness of so many events (Cornish
+-- and Fisher, 1938): few violations fall short of their mean less far than they exceed it. There is no
+-- skewness where no event, or every one, is a violation.
 margins as (
     select
         days.event_date,
@@ -58,11 +61,12 @@ margins as (
             variation.center_line * (1 - variation.center_line)
             / nullif(cast(days.events as double), 0)
         ) as margin,
-        -- There is no skewness where no event, or every one, is a violation.
-        case when variation.center_line * (1 - variation.center_line) = 0 then 0
-            else
-                (3 * 3 - 1) / 6e0 * (1 - 2 * variation.center_line)
-                * variation.sigma_z * variation.sigma_z / nullif(days.events, 0)
+        case
+            when variation.center_line * (1 - variation.center_line) > 0
+                then
+                    (3 * 3 - 1) / 6e0 * (1 - 2 * variation.center_line)
+                    * variation.sigma_z * variation.sigma_z / nullif(days.events, 0)
+            else 0
         end as shift,
         not days.is_partial_day
         and days.events * least(variation.center_line, 1 - variation.center_line)
@@ -82,10 +86,14 @@ margins as (
 limits as (
     select
         *,
-        case when margin is not null then greatest(0.0, least(center_line, center_line - margin + shift)) end
-            as control_limit_low,
-        case when margin is not null then least(1.0, greatest(center_line, center_line + margin + shift)) end
-            as control_limit_high
+        case
+            when margin is not null
+                then greatest(0.0, least(center_line, center_line - margin + shift))
+        end as control_limit_low,
+        case
+            when margin is not null
+                then least(1.0, greatest(center_line, center_line + margin + shift))
+        end as control_limit_high
     from margins
 ),
 

@@ -145,8 +145,8 @@ moments as (
     from neighbours
 ),
 
--- How much a day resembles the one before: a line through the days takes some of that away, which is
--- added again; what chance alone often makes is none; and chance among the events of a day has no
+-- How much a day resembles the one before: a line through the days takes some of that away, which
+-- is added again; what chance alone often makes is none; and chance among the events of a day has no
 -- memory, so that all of it is in the share of the variance by which the days themselves differ.
 autocorrelations as (
     select
@@ -156,8 +156,7 @@ autocorrelations as (
         moments.squared_residuals as weighted_squares,
         moments.day_share,
         (
-            spreads.days * {{ ratio('moments.neighbouring_residuals', 'moments.squared_residuals') }}
-            + 2
+            spreads.days * moments.neighbouring_residuals / nullif(moments.squared_residuals, 0) + 2
         ) / nullif(greatest(0, spreads.days - 4), 0) as autocorrelation
     from spreads
     cross join moments
