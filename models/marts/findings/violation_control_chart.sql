@@ -48,8 +48,8 @@ variation as (
 ),
 
 -- Three standard errors off, and a shift of both limits by the skewness of so many events (Cornish
--- and Fisher, 1938): few violations fall short of their mean less far than they exceed it. There is no
--- skewness where no event, or every one, is a violation.
+-- and Fisher, 1938): few violations fall short of their mean less far than they exceed it. None
+-- where no event, or every one, is a violation.
 margins as (
     select
         days.event_date,

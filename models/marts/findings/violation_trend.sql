@@ -146,7 +146,7 @@ moments as (
 ),
 
 -- How much a day resembles the one before: a line through the days takes some of that away, which
--- is added again; what chance alone often makes is none; and chance among the events of a day has no
+-- is added again; what chance alone often makes is none; chance among the events of a day has no
 -- memory, so that all of it is in the share of the variance by which the days themselves differ.
 autocorrelations as (
     select
