@@ -1,6 +1,6 @@
 {#- What would become of the first rows of the source, before anything is built: a mapping with their
-    number as `rows`, `reasons` with how many rows each rejects, and of each column its `type`, how many
-    values are there and how many can be read. Null on engines that it is not written for. -#}
+    number as `rows`, `reasons` with how many rows each rejects, of each column its `type`, how many values
+    are there and how many can be read, and `notes` on what was guessed. Null on engines that it is not written for. -#}
 {% macro judge_sample(rows=10000) %}
     {{- return(adapter.dispatch('judge_sample')(rows)) -}}
 {% endmacro %}
@@ -37,12 +37,9 @@
                     events.{{ column.value }},
                     {{ read_text('events.raw_' ~ column.name) }} as text_of_{{ column.name }},
                 {%- endfor %}
+                {{ unit_of_epoch('events.raw_timestamp', 'events.occurred_at') }} as epoch_unit,
                 {%- for column in judged_columns() %}
-                    case
-                        {%- for rule in rules_of(column) %}
-                            when {{ breaks_rule(column, rule) }} then '{{ reason_code(column, rule) }}'
-                        {%- endfor %}
-                    end as {{ column.name }}_reason{{ ',' if not loop.last }}
+                    {{ first_reason(column) }} as {{ column.name }}_reason{{ ',' if not loop.last }}
                 {%- endfor %}
             from events
             {%- for column in event_columns() if column.kind == 'member' %}
@@ -57,6 +54,15 @@
         ~ '_reason]) as reason from reasons) where reason is not null group by reason order by 2 desc'
     ).rows -%}
         {%- do reasons.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- set notes = [] -%}
+    {%- for row in run_query(
+        judged ~ ' select epoch_unit, count(*) from reasons where epoch_unit is not null group by 1 order by 2 desc'
+    ).rows -%}
+        {%- do notes.append(
+            'By their size, timestamps are counts of ' ~ row[0] ~ ' since 1970, in ' ~ row[1] | int
+            ~ ' of the first rows of the source.'
+        ) -%}
     {%- endfor -%}
     {%- set columns = [] -%}
     {%- for column in event_columns() -%}
@@ -81,6 +87,7 @@
         ).rows[0][0] | int,
         'reasons': reasons,
         'columns': found,
+        'notes': notes,
     }) -}}
 {% endmacro %}
 
@@ -108,6 +115,9 @@
 {% macro check_sample() %}
     {%- if execute and flags.WHICH in ('build', 'run') and var('events_source') != 'seed' -%}
         {%- set sample = judge_sample() -%}
+        {%- for note in (sample.notes if sample else []) -%}
+            {{ log(note, info=true) }}
+        {%- endfor -%}
         {%- set limit = [0.5, var('maximum_quarantined_share')] | max -%}
         {%- for reason in rejection_reasons()
             if sample and sample.reasons.get(reason.rejection_reason, 0) > limit * sample.rows -%}

@@ -59,12 +59,33 @@
 
 {#- Seconds, milli-, micro- or nanoseconds since 1970, by their size: each is the only one that lies in
     the years 1973 to 5138. A double holds microseconds of these years. -#}
+{% macro epoch_units() %}
+    {{- return([
+        {'unit': 'seconds', 'below': '1e11', 'in_microseconds': ' * 1000000'},
+        {'unit': 'milliseconds', 'below': '1e14', 'in_microseconds': ' * 1000'},
+        {'unit': 'microseconds', 'below': '1e17', 'in_microseconds': ''},
+        {'unit': 'nanoseconds', 'below': '1e20', 'in_microseconds': ' / 1000'},
+    ]) -}}
+{% endmacro %}
+
 {% macro moment_of_epoch(number) -%}
     case
-        when abs({{ number }}) < 1e11 then {{ epoch_microseconds(number ~ ' * 1000000') }}
-        when abs({{ number }}) < 1e14 then {{ epoch_microseconds(number ~ ' * 1000') }}
-        when abs({{ number }}) < 1e17 then {{ epoch_microseconds(number) }}
-        when abs({{ number }}) < 1e20 then {{ epoch_microseconds(number ~ ' / 1000') }}
+        {%- for unit in epoch_units() %}
+            when abs({{ number }}) < {{ unit.below }} then {{ epoch_microseconds(number ~ unit.in_microseconds) }}
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+{#- The unit by which a column was read as such a count; null where it was read as something else. -#}
+{% macro unit_of_epoch(column, moment) -%}
+    {%- set number = dbt.safe_cast(strip_blanks(as_text(column)), 'double') -%}
+    case
+        when {{ moment }} = {{ moment_of_epoch(number) }}
+            then case
+                {%- for unit in epoch_units() %}
+                    when abs({{ number }}) < {{ unit.below }} then '{{ unit.unit }}'
+                {%- endfor %}
+            end
     end
 {%- endmacro %}
 

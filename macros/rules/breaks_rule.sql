@@ -1,3 +1,12 @@
+{#- The first reason of a column that applies to a row of `events`; null if none does. -#}
+{% macro first_reason(column) -%}
+    case
+        {%- for rule in rules_of(column) %}
+            when {{ breaks_rule(column, rule) }} then '{{ reason_code(column, rule) }}'
+        {%- endfor %}
+    end
+{%- endmacro %}
+
 {#- Condition under which a row of `events` breaks a rule of a column, by the kind of the rule. A value
     that is null has been looked at before, as missing or unreadable, if the column is required. -#}
 {% macro breaks_rule(column, rule) -%}

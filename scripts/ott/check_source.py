@@ -85,7 +85,7 @@ def check_source(settings: dict[str, Any], paths: Sequence[str] = ()) -> Iterato
             proposed |= more
         yield from sample.described(judged, settings | proposed)
         yield from rejected(judged)
-    yield from notes
+    yield from [*judged["notes"], *notes]
     if paths:
         proposed = {"events_source": settings["events_source"], **proposed}
     yield from advice(proposed)

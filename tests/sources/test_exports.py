@@ -40,6 +40,12 @@ def rejects(**reasons: int) -> dict:
     return {"reasons": reasons}
 
 
+def counted(unit: str) -> dict:
+    """All are read, and it is said by which unit."""
+    said = f"By their size, timestamps are counts of {unit} since 1970, in 12 of the first rows"
+    return {"notes": [f"{said} of the source."]}
+
+
 def replaced(**columns: str) -> str:
     """The events, some columns of them other SQL."""
     return f"select * replace ({', '.join(f'{sql} as {c}' for c, sql in columns.items())}) from e"
@@ -130,10 +136,10 @@ CASES = {
     "types of a file that change no other": ({"1.parquet": "from e", "2.parquet": "select * replace (16777217 as event_id, timestamp::date as timestamp, 16777216::float as user_id, {code: 'EU'} as region, true as user_age) from e limit 1"}, None, {},
         {"rows": 13, **rejects(timestamp_unreadable=1, user_id_not_an_integer=1, region_unknown=1, user_age_not_an_integer=1)}),
     # Times
-    "seconds since 1970": ("x.parquet", replaced(timestamp="epoch(timestamp)::bigint"), {}, ALL),
+    "seconds since 1970": ("x.parquet", replaced(timestamp="epoch(timestamp)::bigint"), {}, counted("seconds")),
     "seconds with fractions": ("x.json", replaced(timestamp="epoch(timestamp) + 0.5"), {}, ALL),
-    "milliseconds as text": ("x.csv", replaced(timestamp="epoch_ms(timestamp)"), {}, ALL),
-    "microseconds": ("x.parquet", replaced(timestamp="epoch_us(timestamp)"), {}, ALL),
+    "milliseconds as text": ("x.csv", replaced(timestamp="epoch_ms(timestamp)"), {}, counted("milliseconds")),
+    "microseconds": ("x.parquet", replaced(timestamp="epoch_us(timestamp)"), {}, counted("microseconds")),
     "times of many forms": ("x.csv", replaced(timestamp=f"[{', '.join(FORMS)}][1 + event_id % {len(FORMS)}]"), {}, ALL),
     "days first": ("x.csv", replaced(timestamp="strftime(timestamp, '%d/%m/%Y %H:%M')"), form(timestampformat="%d/%m/%Y %H:%M"), ALL),
     "days first, untold": ("x.csv", replaced(timestamp="strftime(timestamp, '%d/%m/%Y %H:%M')"), {}, rejects(timestamp_unreadable=12)),
@@ -277,6 +283,7 @@ def test_an_export_is_read_or_told(judge, tmp_path, monkeypatch, case):
     found = judge(settings)
     assert found["rows"] == expected.get("rows", 12)
     assert found["reasons"] == expected.get("reasons", {})
+    assert found["notes"] == expected.get("notes", found["notes"])
 
 
 def test_a_sample_is_judged_like_the_rows_of_a_build(judge, tmp_path):

@@ -194,3 +194,14 @@ def test_the_count_would_notice_rows_that_the_query_leaves_out(tmp_path, read, m
     monkeypatch.setattr(source.files, "escape", lambda file: file.replace("x", "y"))
     with pytest.raises(source.SourceError, match=r"x\.csv .*: it holds 2 rows, and DuckDB finds 1"):
         read("*.csv")
+
+
+def test_what_some_files_lack_is_told_with_their_rows(tmp_path):
+    write(tmp_path, {"1.csv": "a\n1\n2\n", "2.csv": "a,b\n3,x\n", "3.csv": "a\n4\n"})
+    duckdb.sql(f"copy (select i as a from range(3) as n (i)) to '{tmp_path}/4.parquet'")
+    with duckdb.connect() as connection:
+        files = source.EventFiles(connection, f"{tmp_path}/*.*", source.Wanted(COLUMNS))
+        files.count_rows()
+    (note,) = files.notes
+    assert note.startswith("3 of 4 events files lack the column b, among them ")
+    assert note.endswith(": it is missing in their 6 rows.")

@@ -67,11 +67,7 @@ reasons as (
     select
         events.*,
         {%- for column in judged_columns() %}
-            case
-                {%- for rule in rules_of(column) %}
-                    when {{ breaks_rule(column, rule) }} then '{{ reason_code(column, rule) }}'
-                {%- endfor %}
-            end as {{ column.name }}_reason,
+            {{ first_reason(column) }} as {{ column.name }}_reason,
         {%- endfor %}
         {%- for column in event_columns() if column.kind == 'member' %}
             {{ column.seed }}.{{ column.name }} as known_{{ column.name }},

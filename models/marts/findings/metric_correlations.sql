@@ -12,35 +12,26 @@
 {% for metric in sent_metrics() if may_be_missing(metric) %}
     {% do kinds_of_events.append('with_' ~ metric) %}
 {% endfor %}
+{# Ties have their average rank. #}
+{% set ranks = {} %}
+{% for counted in kinds_of_events %}
+    {% set count = 'value_counts.' ~ counted %}
+    {% do ranks.update({
+        counted: '(' ~ count ~ '_up_to_value - cast(' ~ count ~ ' - 1 as double) / 2)'
+    }) %}
+{% endfor %}
 
-with value_counts as (
-    select * from {{ ref('int_value_counts') }}
-),
-
--- Ties have their average rank.
-ranked_values as (
-    select
-        {%- for counted in kinds_of_events %}
-            sum({{ counted }}) over (
-                partition by metric order by metric_value
-                rows between unbounded preceding and current row
-            ) - cast({{ counted }} - 1 as double) / 2 as rank_among_{{ counted }},
-        {%- endfor %}
-        {{ kinds_of_events | join(',\n        ') }},
-        metric,
-        metric_value
-    from value_counts
-),
-
-means as (
+-- Counts are named where they are used, because engines would keep a shared CTE of all in memory.
+with means as (
     {%- for counted in kinds_of_events %}
         select
             metric,
             '{{ counted }}' as counted,
             sum({{ counted }}) as events,
-            {{ exact_sum(counted ~ ' * metric_value', digits=9) }} / sum({{ counted }}) as mean_value,
+            {{ exact_sum(counted ~ ' * metric_value', digits=9) }}
+            / sum({{ counted }}) as mean_value,
             cast(sum({{ counted }}) + 1 as double) / 2 as mean_rank
-        from value_counts
+        from {{ ref('int_value_counts') }}
         where {{ counted }} > 0
         group by metric
 
@@ -58,55 +49,48 @@ spreads as (
             case
                 when count(*) > 1
                     then {{ exact_sum(
-                        'ranked_values.' ~ counted
-                        ~ ' * power(ranked_values.metric_value - means.mean_value, 2)',
+                        'value_counts.' ~ counted
+                        ~ ' * power(value_counts.metric_value - means.mean_value, 2)',
                         digits=9
                     ) }}
             end as value_squares,
             case
                 when count(*) > 1
                     then {{ exact_sum(
-                        'ranked_values.' ~ counted
-                        ~ ' * power(ranked_values.rank_among_' ~ counted ~ ' - means.mean_rank, 2)',
+                        'value_counts.' ~ counted
+                        ~ ' * power(' ~ ranks[counted] ~ ' - means.mean_rank, 2)',
                         digits=2
                     ) }}
             end as rank_squares
-        from ranked_values
-        inner join means on ranked_values.metric = means.metric
-        where means.counted = '{{ counted }}' and ranked_values.{{ counted }} > 0
+        from {{ ref('int_value_counts') }} as value_counts
+        inner join means on value_counts.metric = means.metric
+        where means.counted = '{{ counted }}' and value_counts.{{ counted }} > 0
         group by means.metric, means.counted
 
         {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
-durations as (
-    select
-        {%- for counted in kinds_of_events %}
-            ranked_values.rank_among_{{ counted }},
-        {%- endfor %}
-        ranked_values.metric_value,
-        ranked_values.metric_value - means.mean_value as value_deviation
-    from ranked_values
-    inner join means on ranked_values.metric = means.metric and means.counted = 'events'
-    where ranked_values.metric = 'session_duration_minutes'
-),
-
 -- Events alike in all but the duration count together, with its mean.
 combinations as (
     select
         {%- for counted in kinds_of_events %}
-            {{ exact_sum('durations.rank_among_' ~ counted, digits=1) }}
-            / nullif(count(durations.rank_among_{{ counted }}), 0) as mean_rank_among_{{ counted }},
+            {{ exact_sum(ranks[counted], digits=1) }}
+            / nullif(count(value_counts.{{ counted }}), 0) as mean_rank_among_{{ counted }},
         {%- endfor %}
         {{ metrics_of_few_values | join(',\n        ') }},
         row_number() over (order by {{ metrics_of_few_values | join(', ') }}) as combination,
         count(*) as events,
-        count(durations.metric_value) as events_with_duration,
-        {{ exact_sum('durations.value_deviation', digits=9) }}
-        / nullif(count(durations.value_deviation), 0) as mean_value_deviation
+        count(accepted_events.session_duration_minutes) as events_with_duration,
+        {{ exact_sum('accepted_events.session_duration_minutes - means.mean_value', digits=9) }}
+        / nullif(count(accepted_events.session_duration_minutes), 0) as mean_value_deviation
     from {{ ref('int_accepted_events') }} as accepted_events
-    left join durations on accepted_events.session_duration_minutes = durations.metric_value
+    left join means
+        on means.metric = 'session_duration_minutes' and means.counted = 'events'
+    left join {{ ref('int_value_counts') }} as value_counts
+        on
+            value_counts.metric = 'session_duration_minutes'
+            and accepted_events.session_duration_minutes = value_counts.metric_value
     group by {{ metrics_of_few_values | join(', ') }}
 ),
 
@@ -131,18 +115,18 @@ deviations as (
 
             select
                 combinations.combination,
-                ranked_values.metric,
+                value_counts.metric,
                 '{{ counted }}' as counted,
                 combinations.events,
-                ranked_values.metric_value - means.mean_value as value_deviation,
-                ranked_values.rank_among_{{ counted }} - means.mean_rank as rank_deviation
+                value_counts.metric_value - means.mean_value as value_deviation,
+                {{ ranks[counted] }} - means.mean_rank as rank_deviation
             from combinations
-            inner join ranked_values
+            inner join {{ ref('int_value_counts') }} as value_counts
                 on
-                    ranked_values.metric = '{{ metric }}'
-                    and cast(combinations.{{ metric }} as double) = ranked_values.metric_value
+                    value_counts.metric = '{{ metric }}'
+                    and cast(combinations.{{ metric }} as double) = value_counts.metric_value
             inner join means
-                on ranked_values.metric = means.metric and means.counted = '{{ counted }}'
+                on value_counts.metric = means.metric and means.counted = '{{ counted }}'
 
             {{ 'union all' if not loop.last }}
         {%- endfor %}
@@ -176,8 +160,8 @@ user_counts as (
     group by user_id
 ),
 
--- As many independent events as tell as much, if those of a user all tell the same (Kish, 1965); without a
--- user, each stands for itself.
+-- As many independent events as tell as much, if those of a user all tell the same (Kish, 1965);
+-- without a user, each stands for itself.
 effective_counts as (
     {%- for metric_x, metric_y in metric_pairs %}
         {%- set events = metric_x ~ '_and_' ~ metric_y %}

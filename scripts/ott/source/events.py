@@ -111,6 +111,7 @@ class EventFiles(Events):
         self.named = ", ".join(self.all_files if len(self.all_files) == 1 else map(str, paths))
         shared = (connection, wanted, self.form, self.named, self.notes)
         self.readers = [READERS[kind](files, *shared) for kind, files in found.items()]
+        self.lacking: dict[str, list[str]] = {}
         self.query = self._union([part for reader in self.readers for part in reader.parts()])
 
     def _union(self, parts: list[Part]) -> str:
@@ -141,13 +142,12 @@ class EventFiles(Events):
         asked = (*every, *self.wanted.names, *roots, *self.wanted.spoken_of)
         by_folded = {fold(column): column for column in asked}
         columns = [column for folded, column in by_folded.items() if folded in types]
-        self._note_what_is_lacking(filled, columns)
+        self._find_what_is_lacking(filled, columns)
         by_time = option(sorted(self.all_files, key=time_of)) if self.wanted.file_order else ""
         selects = [part.select(columns, mixed, by_time) for part in filled]
         return self.with_paths(f"({' union all '.join(selects)})", types)
 
-    def _note_what_is_lacking(self, parts: list[Part], columns: list[str]) -> None:
-        files = sum(len(part.files) for part in parts)
+    def _find_what_is_lacking(self, parts: list[Part], columns: list[str]) -> None:
         for column in columns:
             lacking = [
                 file
@@ -157,10 +157,17 @@ class EventFiles(Events):
                 if fold(column) not in hive_keys(file)
             ]
             if lacking:
-                self.notes.append(
-                    f"{len(lacking)} of {files} events files lack the column {column}, among them"
-                    f" {short(lacking[0])}: it is missing in their rows."
-                )
+                self.lacking[column] = lacking
+
+    def _note_what_is_lacking(self, rows_of_files: dict[str, int | None]) -> None:
+        """Tell it, with the rows of the files where their number is known."""
+        for column, files in self.lacking.items():
+            counts = [rows_of_files[file] for file in files]
+            rows = "rows" if None in counts else f"{sum(counts):,} rows"
+            self.notes.append(
+                f"{len(files)} of {len(self.all_files)} events files lack the column {column},"
+                f" among them {short(files[0])}: it is missing in their {rows}."
+            )
 
     def count_rows(self) -> int | None:
         """Count the rows by other means than the query, and let the query read them all.
@@ -171,6 +178,7 @@ class EventFiles(Events):
         to_count = [(reader, file) for reader in self.readers for file in reader.files]
         with tqdm(to_count, "Checking", unit="file", disable=None, leave=False) as watched:
             counts = [reader.count_rows(file) for reader, file in watched]
+        self._note_what_is_lacking(dict(zip((file for _, file in to_count), counts, strict=True)))
         if all(isinstance(reader, ParquetReader) for reader in self.readers):
             return sum(counts)
         with explained(self.named):
