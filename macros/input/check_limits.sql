@@ -2,10 +2,10 @@
     ages that overlap. -#}
 {% macro check_limits() %}
     {%- set minutes = var('maximum_session_duration_minutes') -%}
-    {%- if not 0 <= minutes | float(-1) <= 1e9 -%}
+    {%- if not 0 <= minutes | float(-1) <= 1e7 -%}
         {{ exceptions.raise_compiler_error(
             'The var maximum_session_duration_minutes is ' ~ minutes ~ '. It must be a number from 0 to'
-            ~ ' 1e9: longer sessions cannot be summed exactly.'
+            ~ ' 1e7: longer sessions cannot be summed exactly.'
         ) }}
     {%- endif -%}
     {%- set starts = var('age_band_starts') -%}

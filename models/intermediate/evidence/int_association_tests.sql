@@ -35,10 +35,10 @@ pearson as (
         count(*) as members,
         count(*) - 1 as degrees_of_freedom,
         cast(sum(events) as bigint) as events,
-        {{ exact_sum('events * power(outcome_rate - pooled_rate, 2)') }}
+        {{ exact_sum('events * power(outcome_rate - pooled_rate, 2)', digits=18) }}
         / nullif(max(pooled_rate * (1 - pooled_rate)), 0) as chi_square,
         nullif(greatest(count(countable_rate) - 1, 0), 0) as countable_degrees,
-        {{ exact_sum('events * power(outcome_rate - countable_rate, 2)') }}
+        {{ exact_sum('events * power(outcome_rate - countable_rate, 2)', digits=18) }}
         / nullif(max(countable_rate * (1 - countable_rate)), 0) as countable_chi_square,
         max(design_effect) as design_effect,
         max(denominator_degrees) as denominator_degrees,

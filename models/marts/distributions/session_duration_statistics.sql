@@ -12,7 +12,7 @@ all_events as (
 means as (
     select
         cast(coalesce(sum(events), 0) as bigint) as events,
-        {{ ratio(exact_sum('events * metric_value', digits=9), 'sum(events)') }} as mean_minutes
+        {{ ratio(exact_sum('events * metric_value'), 'sum(events)') }} as mean_minutes
     from value_counts
 ),
 
@@ -24,7 +24,7 @@ described as (
             {{ ratio(
                 exact_sum(
                     'value_counts.events * power(value_counts.metric_value - means.mean_minutes, 2)',
-                    digits=9
+                    digits=12
                 ),
                 'means.events - 1'
             ) }}

@@ -95,13 +95,13 @@ present_values as (
 
 average_session as (
     select
-        {{ ratio(exact_sum('events * metric_value', digits=9), 'sum(events)') }} as average_session_duration_minutes
+        {{ ratio(exact_sum('events * metric_value'), 'sum(events)') }} as average_session_duration_minutes
     from value_counts
     where metric = 'session_duration_minutes'
 ),
 
 average_streams as (
-    select {{ ratio(exact_sum('events * metric_value', digits=9), 'sum(events)') }} as average_concurrent_streams
+    select {{ ratio(exact_sum('events * metric_value'), 'sum(events)') }} as average_concurrent_streams
     from value_counts
     where metric = 'concurrent_streams'
 ),

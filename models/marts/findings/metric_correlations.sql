@@ -28,7 +28,7 @@ with means as (
             metric,
             '{{ counted }}' as counted,
             sum({{ counted }}) as events,
-            {{ exact_sum(counted ~ ' * metric_value', digits=9) }}
+            {{ exact_sum(counted ~ ' * metric_value') }}
             / sum({{ counted }}) as mean_value,
             cast(sum({{ counted }}) + 1 as double) / 2 as mean_rank
         from {{ ref('int_value_counts') }}
@@ -51,7 +51,7 @@ spreads as (
                     then {{ exact_sum(
                         'value_counts.' ~ counted
                         ~ ' * power(value_counts.metric_value - means.mean_value, 2)',
-                        digits=9
+                        digits=12
                     ) }}
             end as value_squares,
             case
@@ -59,7 +59,7 @@ spreads as (
                     then {{ exact_sum(
                         'value_counts.' ~ counted
                         ~ ' * power(' ~ ranks[counted] ~ ' - means.mean_rank, 2)',
-                        digits=2
+                        digits=9
                     ) }}
             end as rank_squares
         from {{ ref('int_value_counts') }} as value_counts
@@ -82,7 +82,7 @@ combinations as (
         row_number() over (order by {{ metrics_of_few_values | join(', ') }}) as combination,
         count(*) as events,
         count(accepted_events.session_duration_minutes) as events_with_duration,
-        {{ exact_sum('accepted_events.session_duration_minutes - means.mean_value', digits=9) }}
+        {{ exact_sum('accepted_events.session_duration_minutes - means.mean_value') }}
         / nullif(count(accepted_events.session_duration_minutes), 0) as mean_value_deviation
     from {{ ref('int_accepted_events') }} as accepted_events
     left join means
@@ -182,10 +182,10 @@ products as (
         pairs.metric_x,
         pairs.metric_y,
         {{ exact_sum(
-            'least(x.events, y.events) * x.value_deviation * y.value_deviation', digits=9
+            'least(x.events, y.events) * x.value_deviation * y.value_deviation', digits=12
         ) }} as value_product,
         {{ exact_sum(
-            'least(x.events, y.events) * x.rank_deviation * y.rank_deviation', digits=2
+            'least(x.events, y.events) * x.rank_deviation * y.rank_deviation', digits=9
         ) }} as rank_product
     from pairs
     inner join deviations as x on pairs.metric_x = x.metric and pairs.counted_x = x.counted
