@@ -1,13 +1,15 @@
 {#- Says in a sentence which limit lets values through that no table could be made from, or makes bands of
     ages that overlap. -#}
 {% macro check_limits() %}
-    {%- set minutes = var('maximum_session_duration_minutes') -%}
-    {%- if not 0 <= minutes | float(-1) <= 1e7 -%}
+    {%- for limit, least in [
+        ('maximum_session_duration_minutes', 0), ('minimum_user_age', -1e7), ('maximum_user_age', -1e7),
+        ('maximum_concurrent_streams', 0),
+    ] if not least <= var(limit) | float(1e8) <= 1e7 -%}
         {{ exceptions.raise_compiler_error(
-            'The var maximum_session_duration_minutes is ' ~ minutes ~ '. It must be a number from 0 to'
-            ~ ' 1e7: longer sessions cannot be summed exactly.'
+            'The var ' ~ limit ~ ' is ' ~ var(limit) ~ '. It must be a number from '
+            ~ ('0' if least == 0 else '-1e7') ~ ' to 1e7: larger values cannot be summed exactly.'
         ) }}
-    {%- endif -%}
+    {%- endfor -%}
     {%- set starts = var('age_band_starts') -%}
     {%- if not starts or starts | map('int') | select('gt', 0) | unique | sort | list != starts -%}
         {{ exceptions.raise_compiler_error(

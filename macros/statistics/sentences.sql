@@ -113,8 +113,8 @@
     ) -}}
 {%- endmacro %}
 
-{#- A change with its direction, without a unit. -#}
+{#- A change with its direction, without a unit; none is a rise of 0. -#}
 {% macro rise_or_fall(change) -%}
-    case when {{ change }} < 0 then 'a fall of ' else 'a rise of ' end
+    case when {{ change }} < -1e-9 then 'a fall of ' else 'a rise of ' end
     || {{ hundredths('abs(' ~ change ~ ')', 'abs(' ~ change ~ ')') }}
 {%- endmacro %}

@@ -49,7 +49,7 @@ def points(difference: float) -> str:
 
 def direction(change: float) -> str:
     """Return a change in words and points, without their name."""
-    return f"a {'fall' if change < 0 else 'rise'} of {hundredths(abs(change), abs(change))}"
+    return f"a {'fall' if change < -1e-9 else 'rise'} of {hundredths(abs(change), abs(change))}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

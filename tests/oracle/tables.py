@@ -397,7 +397,7 @@ class Oracle:
         of_members = rows.groupby(keys)
         t = ratio(rows["difference"], rows["error"] * np.sqrt(rows["design_effect"]))
         rows["p_value"] = 2 * stats.norm.sf(abs(ratio(rows["difference"], rows["error"])))
-        rows["p_adjusted"] = 2 * stats.t.sf(abs(t), rows["denominator_degrees"])
+        rows["p_adjusted"] = 2 * stats.t.sf(abs(t).astype(float), rows["denominator_degrees"])
         rows["family"] = of_members["p_adjusted"].transform("count")
         rows["p_adjusted"] = of_members["p_adjusted"].transform(adjusted)
         rows["p_adjusted_daily"] = np.minimum(1, 10 * rows["p_adjusted"])
@@ -718,8 +718,9 @@ class Oracle:
         critical = stats.t.isf(alpha / (2 * family), freedom) * error * larger_of_two
         power = stats.t.ppf(self.vars["power"], freedom) * error
         p_value = 2 * stats.t.sf(abs(change / error), freedom)
+        detectable = max(critical, least / period) + power
         found |= {
-            "detectable_change": max(critical, least / period) + power,
+            "detectable_change": detectable if detectable * period <= 1 else math.nan,
             "p_value": p_value,
             "p_adjusted": min(1.0, family * p_value),
             "p_adjusted_daily": min(1.0, 10 * family * p_value),

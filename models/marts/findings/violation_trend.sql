@@ -238,6 +238,7 @@ tested as (
     select
         estimated.days,
         estimated.events,
+        estimated.weeks,
         set_aside.days_set_aside,
         set_aside.dates_set_aside,
         estimated.violation_events,
@@ -275,7 +276,8 @@ trend as (
         change_per_week_low,
         change_per_week_high,
         change_over_period,
-        detectable_change,
+        -- No rate can change by more.
+        case when detectable_change * weeks <= 1 then detectable_change end as detectable_change,
         p_value,
         p_adjusted,
         {{ p_of_daily_looks('p_adjusted') }} as p_adjusted_daily,
