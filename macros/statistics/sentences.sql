@@ -5,15 +5,17 @@
     {{- return('\u00a0') -}}
 {%- endmacro %}
 
-{#- A fraction in hundredths, with the more decimals, the smaller its size. -#}
+{#- A fraction in hundredths, with the more decimals, the smaller its size. Twelve decimals of it count, so
+    that 5.25 is half-way however a double holds it. -#}
 {% macro hundredths(fraction, size) -%}
+    {%- set exactly = 'cast(100 * ' ~ fraction ~ ' as decimal(24, 12))' -%}
     case
         when {{ size }} < 0.000000005 then {{ as_text('cast(100 * ' ~ fraction ~ ' as integer)') }}
         {%- for least, decimals in [(0.01, 1), (0.0001, 2), (0.000001, 4)] %}
         when {{ size }} >= {{ '%.6f' | format(least) }}
-            then {{ as_text('cast(100 * ' ~ fraction ~ ' as decimal(12, ' ~ decimals ~ '))') }}
+            then {{ as_text('cast(' ~ exactly ~ ' as decimal(12, ' ~ decimals ~ '))') }}
         {%- endfor %}
-        else {{ as_text('cast(100 * ' ~ fraction ~ ' as decimal(12, 6))') }}
+        else {{ as_text('cast(' ~ exactly ~ ' as decimal(12, 6))') }}
     end
 {%- endmacro %}
 

@@ -29,7 +29,8 @@ def hundredths(fraction: float, size: float) -> str:
     for least, decimals in steps:
         places = decimals if size >= least else places
     step = Decimal(1).scaleb(-places)
-    return str(Decimal(float(100 * fraction)).quantize(step, ROUND_HALF_UP))
+    exactly = Decimal(float(100 * fraction)).quantize(Decimal("1e-12"), ROUND_HALF_UP)
+    return str(exactly.quantize(step, ROUND_HALF_UP))
 
 
 def bare_percent(rate: float) -> str:

@@ -312,6 +312,7 @@ class Oracle:
                     ).reset_index()
                 )
         rows = pd.concat(parts, ignore_index=True)
+        rows["denominator_degrees"] = rows["denominator_degrees"].astype(float)
         sums = rows.groupby(["dimension", "outcome", "days"])[["n", "k"]].transform("sum")
         n, k, rest = rows["n"], rows["k"], sums["n"] - rows["n"]
         pooled, least = sums["k"] / sums["n"], self.vars["minimum_expected_violations"]
@@ -395,9 +396,9 @@ class Oracle:
         )
         rows = rows.rename(columns={"p_adjusted": "p_of_dimension"})
         of_members = rows.groupby(keys)
-        t = ratio(rows["difference"], rows["error"] * np.sqrt(rows["design_effect"]))
+        t = ratio(rows["difference"], rows["error"] * np.sqrt(rows["design_effect"])).astype(float)
         rows["p_value"] = 2 * stats.norm.sf(abs(ratio(rows["difference"], rows["error"])))
-        rows["p_adjusted"] = 2 * stats.t.sf(abs(t).astype(float), rows["denominator_degrees"])
+        rows["p_adjusted"] = 2 * stats.t.sf(abs(t), rows["denominator_degrees"])
         rows["family"] = of_members["p_adjusted"].transform("count")
         rows["p_adjusted"] = of_members["p_adjusted"].transform(adjusted)
         rows["p_adjusted_daily"] = np.minimum(1, 10 * rows["p_adjusted"])
