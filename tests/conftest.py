@@ -159,13 +159,17 @@ def new_plugin(database: Path) -> plugin.Plugin:
 
 
 def copy_to_damage(project: Project, folder: Path) -> Path:
-    """Copy the work database into a folder, with tables in place of the views among the marts."""
+    """Copy the work database into a folder, with tables in place of the views that have checks."""
     copy = Path(shutil.copy(project.root / "ott_build.duckdb", folder))
     with duckdb.connect(copy) as connection:
-        for view in ("fct_compliance_events", "quarantined_compliance_events", "event_attributes"):
-            connection.execute(f"create table marts.copied as from marts.{view}")
-            connection.execute(f"drop view marts.{view}")
-            connection.execute(f"alter table marts.copied rename to {view}")
+        views = connection.execute(
+            "select schema_name, view_name from duckdb_views() where schema_name = 'marts'"
+            " or view_name = 'unusual_days' or ends_with(view_name, '_sentences')"
+        ).fetchall()
+        for schema, view in views:
+            connection.execute(f"create table {schema}.copied as from {schema}.{view}")
+            connection.execute(f"drop view {schema}.{view}")
+            connection.execute(f"alter table {schema}.copied rename to {view}")
     return copy
 
 

@@ -174,7 +174,7 @@ def test_no_axis_cuts_off_data_and_every_comparison_has_its_verdict():
     assert {chart["truncateYAxis"] for chart in drawn} == {False}
     assert all(chart["y_axis_bounds"] == [0, None] for chart in drawn)
     comparisons = [chart for chart in CHARTS if chart.name.startswith(("Violation", "Verdicts"))]
-    assert len(comparisons) == 9
+    assert len(comparisons) == 13
     for chart in comparisons:
         assert {"verdict", "is_out_of_control"} & chart.columns, chart.name
 

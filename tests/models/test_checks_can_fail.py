@@ -197,6 +197,13 @@ def test_rows_that_stand_twice_are_noticed_everywhere(built_project, new_project
         connection.execute(
             "insert into intermediate.int_quarantined_members values ('region', 'EU', 1, 1, 0.5)"
         )
+        connection.execute(
+            "insert into intermediate.unusual_days values ('set aside', 1, 'today', 'today', 0.1)"
+        )
+        connection.execute(
+            "insert into intermediate.member_sentences (dimension, member, outcome)"
+            " values ('region', 'EU', 'violation')"
+        )
         for (table,) in connection.execute(
             "select schema_name || '.' || table_name from duckdb_tables()"
         ).fetchall():

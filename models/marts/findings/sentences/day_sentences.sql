@@ -23,9 +23,9 @@ described as (
     select
         charted.*,
         coalesce(out_of_control.days, 0) as days_out_of_control,
-        out_of_control.names_with_rates,
+        out_of_control.day_names_with_rates,
         out_of_control.largest_distance,
-        set_aside.names as names_set_aside
+        set_aside.day_names as names_set_aside
     from charted
     left join unusual_days as out_of_control on out_of_control.kind = 'out of control'
     left join unusual_days as set_aside on set_aside.kind = 'set aside'
@@ -40,7 +40,7 @@ chart_sentence as (
             when days_out_of_control = 0 then 'No day has an unusual violation rate'
             else
                 {{ counted('days_out_of_control', 'day has', 'days have') }}
-                || ' an unusual violation rate: ' || names_with_rates
+                || ' an unusual violation rate: ' || day_names_with_rates
         end
         || '.' as finding,
         {{ grouped_digits('judged_days') }} || ' of ' || {{ counted('all_days', 'day') }}
@@ -92,7 +92,8 @@ trend_sentence as (
                 'Over ' || {{ counted('trend.days', 'whole day') }} || ' with '
                 || {{ counted('trend.events', 'event') }} || ', the change a week was '
                 || {{ rise_or_fall('trend.change_per_week') }}
-                || '{{ nbsp() }}percentage points ({{ percent_of_var("confidence_level") }} interval: from '
+                || '{{ nbsp() }}percentage points'
+                || ' ({{ percent_of_var("confidence_level") }} interval: from '
                 || {{ rise_or_fall('trend.change_per_week_low') }} || ' to '
                 || {{ rise_or_fall('trend.change_per_week_high') }} || '). '
         end

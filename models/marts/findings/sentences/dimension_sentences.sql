@@ -10,7 +10,8 @@ associations as (
 tests as (
     select
         tests.*,
-        {{ member_in_words('tests.dimension', 'dimensions.singular', 'tests.member') }} as name
+        {{ member_in_words('tests.dimension', 'dimensions.singular', 'tests.member') }}
+            as member_name
     from {{ ref('outcome_tests') }} as tests
     inner join dimensions on tests.dimension = dimensions.dimension
 ),
@@ -77,8 +78,9 @@ few as (
     select
         dimension,
         outcome,
-        5 * count(*) filter (where effective_users < {{ var('minimum_effective_users') }}) > count(*)
-            as has_few_users,
+        5 * count(*) filter (
+            where effective_users < {{ var('minimum_effective_users') }}
+        ) > count(*) as has_few_users,
         5 * count(*) filter (
             where least(events, rest_events) * rarer_rate < {{ var('minimum_expected_violations') }}
         ) > count(*) as has_few_events
@@ -102,13 +104,17 @@ described as (
         case
             when overviews.members = 1 then dimensions.plural
             when few.has_few_users and few.has_few_events
-                then 'users and ' || {{ rarer_kind('associations.outcome', 'overviews.outcome_rate') }}
+                then
+                    'users and '
+                    || {{ rarer_kind('associations.outcome', 'overviews.outcome_rate') }}
             when few.has_few_users then 'users'
             else {{ rarer_kind('associations.outcome', 'overviews.outcome_rate') }}
         end as lacking,
         case
-            when not associations.differs_without_unusual_days and dimensions.dimension <> 'event_date'
-                then unusual_days.names
+            when
+                not associations.differs_without_unusual_days
+                and dimensions.dimension <> 'event_date'
+                then unusual_days.day_names
         end as days_that_decide
     from associations
     inner join dimensions on associations.dimension = dimensions.dimension
@@ -182,7 +188,7 @@ sentences as (
                     end
                     || '{{ limits_of_claims() }}'
             else
-                'The highest observed is ' || highest.name || ' with '
+                'The highest observed is ' || highest.member_name || ' with '
                 || {{ rate_with_interval(
                     'highest.outcome_rate', 'highest.outcome_rate_low', 'highest.outcome_rate_high',
                     'highest.events'
@@ -191,7 +197,7 @@ sentences as (
                     case
                         when highest.member <> lowest.member
                             then
-                                ', the lowest ' || lowest.name || ' with '
+                                ', the lowest ' || lowest.member_name || ' with '
                                 || {{ rate_with_interval(
                                     'lowest.outcome_rate', 'lowest.outcome_rate_low',
                                     'lowest.outcome_rate_high', 'lowest.events'
@@ -203,7 +209,8 @@ sentences as (
                     case
                         when described.verdict = 'no_evidence'
                             then
-                                '. With a probability of {{ percent_of_var("power") }}, a difference of '
+                                '. With a probability of {{ percent_of_var("power") }}'
+                                || ', a difference of '
                                 || {{ percentage_points('described.smallest') }}
                                 || ' would have been found where there are most events, and one of '
                                 || {{ percentage_points('described.largest') }}
@@ -215,9 +222,11 @@ sentences as (
                 || case
                     when described.verdict = 'too_few'
                         then
-                            ' A member is judged by events of at least {{ var("minimum_effective_users") ~ nbsp() }}users'
-                            || ' and at least {{ var("minimum_expected_violations") ~ nbsp() }}expected '
-                            || {{ rarer_kind('described.outcome', 'described.outcome_rate') }} || '.'
+                            ' A member is judged by events of at least '
+                            || '{{ var("minimum_effective_users") ~ nbsp() }}users and at least '
+                            || '{{ var("minimum_expected_violations") ~ nbsp() }}expected '
+                            || {{ rarer_kind('described.outcome', 'described.outcome_rate') }}
+                            || '.'
                     else ''
                 end
         end as detail,

@@ -11,7 +11,8 @@ tests as (
         dimensions.plural,
         dimensions.member_columns,
         dimensions.display_order,
-        {{ member_in_words('tests.dimension', 'dimensions.singular', 'tests.member') }} as name,
+        {{ member_in_words('tests.dimension', 'dimensions.singular', 'tests.member') }}
+            as member_name,
         case when tests.rate_difference < 0 then 'below' else 'above' end as side
     from {{ ref('outcome_tests') }} as tests
     inner join dimensions on tests.dimension = dimensions.dimension
@@ -66,7 +67,7 @@ grouped as (
             and tests.member = days_out_of_control.member
 ),
 
--- The same events are told once, where they come first, and unusual days by a sentence of their own.
+-- The same events are told once, where they come first; unusual days have a sentence of their own.
 told as (
     select
         *,
@@ -81,7 +82,7 @@ other_names as (
         outcome,
         verdict,
         events_key,
-        replace({{ alphabetical_list('name') }}, ',', ' and ') as names
+        replace({{ alphabetical_list('member_name') }}, ',', ' and ') as member_names
     from told
     where not is_told_here and not is_unusual_day
     group by outcome, verdict, events_key
@@ -103,7 +104,7 @@ sentences as (
         ranked.member,
         ranked.outcome,
         ranked.display_order,
-        'The ' || ranked.outcome || ' rate of ' || ranked.name || ' is '
+        'The ' || ranked.outcome || ' rate of ' || ranked.member_name || ' is '
         || {{ percentage_points('ranked.rate_difference') }} || ' ' || ranked.side
         || ' that of the other ' || ranked.plural
         || case
@@ -112,7 +113,10 @@ sentences as (
                     ' because of its mix of ' || {{ mix_in_words('ranked.dimension') }}
                     || '; within the mix it is not'
             when not ranked.differs_without_unusual_days and ranked.dimension <> 'event_date'
-                then coalesce('; without ' || unusual_days.names || ' this would not be claimed', '')
+                then
+                    coalesce(
+                        '; without ' || unusual_days.day_names || ' this would not be claimed', ''
+                    )
             else ''
         end
         || '.' as finding,
@@ -129,7 +133,8 @@ sentences as (
             || ' the others.',
             ''
         )
-        || coalesce(' These are also all events of ' || other_names.names || '.', '') as detail,
+        || coalesce(' These are also all events of ' || other_names.member_names || '.', '')
+            as detail,
         ranked.verdict,
         ranked.rate_difference as effect,
         ranked.p_adjusted,

@@ -34,7 +34,7 @@ quarantined_members as (
         coalesce(
             {{ member_in_words('members.dimension', 'dimensions.singular', 'members.member') }},
             members.dimension || ' ' || members.member
-        ) as name
+        ) as member_name
     from {{ ref('int_quarantined_members') }} as members
     left join dimensions on members.dimension = dimensions.dimension
     where members.quarantined_share > {{ var('maximum_quarantined_share_of_member') }}
@@ -77,7 +77,9 @@ user_sentence as (
                     {{ counted('confirmed_users', 'user has', 'users have') }}
                     || ' more violations than chance explains'
             when small_users = users
-                then 'All users have too few events to tell who has more violations than chance explains'
+                then
+                    'All users have too few events to tell who has more violations'
+                    || ' than chance explains'
             else 'No user has more violations than chance explains'
         end
         || '.' as finding,
@@ -88,7 +90,8 @@ user_sentence as (
         end
         || 'Of ' || {{ counted('users', 'user') }} || ', ' || {{ grouped_digits('watched_users') }}
         || ' would stand out alone, as some do by chance among many; '
-        || {{ grouped_digits('small_users') }} || ' have too few events for any number of violations to tell; '
+        || {{ grouped_digits('small_users') }}
+        || ' have too few events for any number of violations to tell; '
         || {{ grouped_digits('high_users') }}
         || ' are in the risk tier high by their observed rate alone.'
         || case when confirmed_users > 0 then ' {{ limits_of_claims() }}' else '' end as detail,
@@ -113,7 +116,8 @@ input_sentence as (
         || '.' as finding,
         {{ grouped_digits('quarantined_rows') }} || ' of ' || {{ counted('raw_rows', 'raw row') }}
         || case when quarantined_rows = 1 then ' is' else ' are' end || ' quarantined and '
-        || {{ counted('exact_copies_dropped', 'exact copy was', 'exact copies were') }} || ' dropped'
+        || {{ counted('exact_copies_dropped', 'exact copy was', 'exact copies were') }}
+        || ' dropped'
         || case
             when superseded_rows > 0
                 then
@@ -125,10 +129,12 @@ input_sentence as (
             when ambiguous_local_times > 0
                 then
                     '; ' || {{ counted('ambiguous_local_times', 'event lies', 'events lie') }}
-                    || ' in an hour that came twice as clocks of {{ var("events_time_zone") }} went back'
+                    || ' in an hour that came twice as clocks of {{ var("events_time_zone") }}'
+                    || ' went back'
             else ''
         end
-        || '. Every figure speaks for the other ' || {{ counted('accepted_rows', 'event') }} || '.' as detail,
+        || '. Every figure speaks for the other ' || {{ counted('accepted_rows', 'event') }}
+        || '.' as detail,
         {{ as_text('null') }} as verdict,
         quarantined_share as effect,
         cast(null as double) as p_adjusted
@@ -139,11 +145,11 @@ member_input_sentences as (
     select
         'input_quality' as topic,
         1 as sentence_order,
-        {{ percent('quarantined_share') }} || ' of the raw rows of ' || name || ' are quarantined.'
-            as finding,
+        {{ percent('quarantined_share') }} || ' of the raw rows of ' || member_name
+        || ' are quarantined.' as finding,
         'These are ' || {{ grouped_digits('quarantined_rows') }} || ' of '
         || {{ counted('quarantined_rows + accepted_rows', 'row') }}
-        || '. The figures of ' || name || ' speak for the others only.' as detail,
+        || '. The figures of ' || member_name || ' speak for the others only.' as detail,
         {{ as_text('null') }} as verdict,
         quarantined_share as effect,
         cast(null as double) as p_adjusted

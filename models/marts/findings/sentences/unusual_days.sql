@@ -27,9 +27,10 @@ named as (
     select
         kind,
         row_number() over (partition by kind order by event_date) as place,
-        {{ day_in_words('event_date') }} as name,
+        {{ day_in_words('event_date') }} as day_name,
         {{ day_in_words('event_date') }} || ' (' || {{ percent('violation_rate') }} || ', expected '
-        || {{ percent_range('control_limit_low', 'control_limit_high') }} || ')' as name_with_rate,
+        || {{ percent_range('control_limit_low', 'control_limit_high') }} || ')'
+            as day_name_with_rate,
         abs(violation_rate - center_line) as distance
     from days
 ),
@@ -38,8 +39,8 @@ listed as (
     select
         kind,
         count(*) as days,
-        {{ first_days('name') }} as names,
-        {{ first_days('name_with_rate') }} as names_with_rates,
+        {{ first_days('day_name') }} as day_names,
+        {{ first_days('day_name_with_rate') }} as day_names_with_rates,
         max(distance) as largest_distance
     from named
     group by kind
