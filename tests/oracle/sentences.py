@@ -278,10 +278,14 @@ def of_dimension(oracle, entry, tests, whole, claims, here, days) -> tuple:
 def lacking(oracle, name: str, outcome: str, rarer: str, plural: str) -> str:
     """Return what a dimension has too little of, in more than a fifth of its members."""
     rows = oracle.compared
-    rows = rows[(rows["dimension"] == name) & (rows["outcome"] == outcome) & (rows["days"] == "all")]
+    rows = rows[
+        (rows["dimension"] == name) & (rows["outcome"] == outcome) & (rows["days"] == "all")
+    ]
     if len(rows) == 1:
         return plural
-    expected = rows[["n", "rest"]].min(axis=1) * rows["pooled"].map(lambda rate: min(rate, 1 - rate))
+    expected = rows[["n", "rest"]].min(axis=1) * rows["pooled"].map(
+        lambda rate: min(rate, 1 - rate)
+    )
     few_events = (expected < oracle.vars["minimum_expected_violations"]).mean() > 0.2
     few_users = rows["few_users"].mean() > 0.2
     return f"users and {rarer}" if few_users and few_events else "users" if few_users else rarer
@@ -430,7 +434,9 @@ def of_users(oracle) -> tuple:
         finding += " more violations than chance explains."
     elif few == len(users):
         verdict = "too_few"
-        finding = "All users have too few events to tell who has more violations than chance explains."
+        finding = (
+            "All users have too few events to tell who has more violations than chance explains."
+        )
     detail = (
         f"Of {counted(len(users), 'user')}, {evidence.get('watch', 0):,} would stand out alone, as "
         f"some do by chance among many; {few:,} have too few events for any number of violations "

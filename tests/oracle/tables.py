@@ -404,7 +404,7 @@ class Oracle:
         rows["p_adjusted_daily"] = np.minimum(1, 10 * rows["p_adjusted"])
         rows = rows.merge(self.within_mix, "left", ["dimension", "member", "outcome"])
         t = rows.pop("excess") / np.sqrt(rows["design_effect"])
-        t = t.where(rows["days"] == "all")
+        t = t.where(rows["days"] == "all").astype(float)
         rows["adjusted_p_value"] = 2 * stats.t.sf(abs(t), rows["denominator_degrees"])
         level, least = self.level, self.least_effect
         too_few = rows["is_sparse"] | rows["is_too_few"]

@@ -397,9 +397,12 @@ GRIDS = {
         {"verdict": by_row(risk_evidence)},
     ),
     "sentences": (
-        table("fraction", [sign * fraction for fraction in FRACTIONS for sign in (1, -1)]),
+        table("fraction", FRACTIONS),
         calls(percent="percent('fraction')", points="percentage_points('fraction')"),
-        {"percent": by_row(percent), "points": by_row(points)},
+        {
+            "percent": lambda grid: [*map(percent, grid.fraction)],
+            "points": lambda grid: [*map(points, grid.fraction)],
+        },
     ),
 }
 
