@@ -469,8 +469,8 @@ def of_input(oracle):
         else "No raw row is quarantined.",
         f"{len(rejected):,} of {counted(oracle.raw_rows, 'raw row')} "
         f"{'is' if len(rejected) == 1 else 'are'} quarantined and "
-        f"{counted(copies, 'exact copy was', 'exact copies were')} dropped. Every figure speaks for "
-        f"the other {counted(len(oracle.events), 'event')}.",
+        f"{counted(copies, 'exact copy was', 'exact copies were')} dropped. Every figure speaks "
+        f"for the other {counted(len(oracle.events), 'event')}.",
         None,
         share,
         math.nan,
@@ -488,8 +488,8 @@ def of_input(oracle):
                     order + 1,
                     "input_quality",
                     f"{percent(share)} of the raw rows of {name} are quarantined.",
-                    f"These are {lost_rows:,} of {counted(lost_rows + kept, 'row')}. The figures of "
-                    f"{name} speak for the others only.",
+                    f"These are {lost_rows:,} of {counted(lost_rows + kept, 'row')}. The figures "
+                    f"of {name} speak for the others only.",
                     None,
                     share,
                     math.nan,

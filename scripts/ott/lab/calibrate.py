@@ -55,7 +55,8 @@ COVERED = """
     group by grouping sets ((dimension), ())
 """
 DAYS = """
-    select count(*) filter (where is_out_of_control), count(is_out_of_control) from {violation_control_chart}
+    select count(*) filter (where is_out_of_control), count(is_out_of_control)
+    from {violation_control_chart}
 """
 
 # --- the project's models ------------------------------------------------------------------------
