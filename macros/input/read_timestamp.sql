@@ -52,7 +52,7 @@
             then {{ from_local_time(dbt.safe_cast(basic_text, 'timestamp')) }}
         when {{ matches_pattern(text, basic ~ 'Z') }}
             then {{ dbt.safe_cast(basic_text | replace(text, 'substr(' ~ text ~ ', 1, length(' ~ text ~ ') - 1)'), 'timestamp') }}
-        when {{ matches_pattern(text, '[0-9]{9,19}([.][0-9]+)?|[0-9][.][0-9]+[eE][+]?[0-9]{1,2}') }}
+        when {{ matches_pattern(text, pattern_of_epoch()) }}
             then {{ moment_of_epoch(dbt.safe_cast(text, 'double')) }}
     end
 {%- endmacro %}
@@ -76,9 +76,16 @@
     end
 {%- endmacro %}
 
+{% macro pattern_of_epoch() %}
+    {{- return('[0-9]{9,19}([.][0-9]+)?|[0-9][.][0-9]+[eE][+]?[0-9]{1,2}') -}}
+{% endmacro %}
+
 {#- The unit by which a column was read as such a count; null where it was read as something else. -#}
 {% macro unit_of_epoch(column, moment) -%}
-    {%- set number = dbt.safe_cast(strip_blanks(as_text(column)), 'double') -%}
+    {%- set text = strip_blanks(as_text(column)) -%}
+    {%- set number = dbt.safe_cast(
+        'case when ' ~ matches_pattern(text, pattern_of_epoch()) ~ ' then ' ~ text ~ ' end', 'double'
+    ) -%}
     case
         when {{ moment }} = {{ moment_of_epoch(number) }}
             then case
