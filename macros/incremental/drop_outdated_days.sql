@@ -27,11 +27,13 @@
         {%- do stored.update({column.name: column.dtype | lower}) -%}
     {%- endfor -%}
     {#- Another type of an id is another rule, by which no row is left. -#}
-    {%- for column in event_columns() if stored.get(column.value) and column.get('type', stored[column.value]) != stored[column.value] -%}
-        ;
-        alter table {{ this }} alter column {{ column.value }} type {{ column.type }};
-        commit;
-        begin
+    {%- for column in event_columns() -%}
+        {%- for name in [column.value, 'first_' ~ column.value] if column.get('type', stored.get(name)) != stored.get(name) and name in stored -%}
+            ;
+            alter table {{ this }} alter column {{ name }} type {{ column.type }};
+            commit;
+            begin
+        {%- endfor -%}
     {%- endfor -%}
 {% endmacro %}
 

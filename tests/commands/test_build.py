@@ -159,9 +159,8 @@ def test_every_variable_can_be_changed(built_project, new_project):
         fact = "fct_compliance_events"
         types = f"select distinct typeof(event_id), typeof(user_id) from {fact}"
         assert rows(types) == [("VARCHAR", "VARCHAR")]
-        [(events, with_device)] = rows(
-            f"select count(*), count_if(event_id::int % 3 > 0) from {fact}"
-        )
+        [(events,)] = rows(f"select count(*) from {fact}")
+        [(with_device,)] = rows("select count(*) from event_attributes where member = 'tv'")
         assert rows("select count(*) from event_attributes") == [(2 * events,)]
         members = (
             "select member, events from compliance_by_member where dimension = '{}'"

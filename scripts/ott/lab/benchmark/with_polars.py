@@ -37,6 +37,7 @@ def is_acceptable() -> pl.Expr:
 
 def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the fact and the rejected rows."""
+    starts, bands = age_bands()
     checked = rows.with_columns(
         **{f"tidy_{column}": member(column) for column in KNOWN_MEMBERS}
     ).with_columns(is_accepted=is_acceptable())
@@ -50,7 +51,7 @@ def split(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         event_hour=pl.col("timestamp").dt.hour().cast(pl.Int32),
         event_date=pl.col("timestamp").dt.date(),
         weekday=pl.col("timestamp").dt.strftime("%A"),
-        age_band=pl.col("user_age").cut(*age_bands(), left_closed=True),
+        age_band=pl.col("user_age").cut(starts, labels=bands, left_closed=True),
         occurred_at="timestamp",
     )
     rejected = checked.filter(~pl.col("is_accepted")).select(COLUMNS)
