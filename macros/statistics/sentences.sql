@@ -77,6 +77,9 @@
 {#- The parts of the mix of events within which members of a dimension are compared. -#}
 {% macro mix_in_words(dimension) -%}
     {%- set parts = dimensions() | selectattr('dimension', 'in', mix_columns()) | list -%}
+    {%- if not parts -%}
+    {{- return("'events'") -}}
+    {%- endif -%}
     case {{ dimension }}
         {%- for part in parts %}
         when '{{ part.dimension }}'

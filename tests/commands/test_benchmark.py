@@ -55,8 +55,9 @@ TABLES = {
     "fct_compliance_events": "marts.fct_compliance_events",
     "quarantined_compliance_events": "marts.quarantined_compliance_events",
     "user_totals": "marts.dim_users",
-    "member_counts": "(select *, violation_variance as variance, dimension_violation_variance as"
-    " dimension_variance from marts.compliance_by_member natural join intermediate.int_member_users)",
+    "member_counts": "(select *, violation_variance as variance,"
+    " dimension_violation_variance as dimension_variance"
+    " from marts.compliance_by_member natural join intermediate.int_member_users)",
     "session_duration_statistics": "marts.session_duration_statistics",
 }
 
