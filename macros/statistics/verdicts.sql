@@ -3,19 +3,19 @@
 {#- Somebody who looks at the figures every day sees many of them, and one of them must not be called
     a difference by chance. Of 84 daily builds on noise, some verdict claims one as often as a single
     look would at some ten times the level: measured by `ott calibrate`. -#}
-{% macro looks() -%}
-    {{- return(1 if var('looks') == 'single' else 10) -}}
+{% macro daily_looks() -%}
+    {{- return(10) -}}
 {%- endmacro %}
 
 {#- What a p-value must be below at a look, for the var `alpha` over all looks. -#}
 {% macro level_of_a_look() -%}
-    {{- return(var('alpha') / looks()) -}}
+    {{- return(var('alpha') / (1 if var('looks') == 'single' else daily_looks())) -}}
 {%- endmacro %}
 
 {#- A p-value for somebody who looks every day, whatever the var `looks` says. -#}
 {% macro p_of_daily_looks(p_value) -%}
     {#- Engines differ in whether least passes over a null. -#}
-    case when {{ p_value }} is not null then least(1.0, 10 * {{ p_value }}) end
+    case when {{ p_value }} is not null then least(1.0, {{ daily_looks() }} * {{ p_value }}) end
 {%- endmacro %}
 
 {% macro is_claimed(p_adjusted) -%}

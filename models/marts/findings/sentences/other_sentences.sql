@@ -76,6 +76,7 @@ user_sentence as (
                 then
                     {{ counted('confirmed_users', 'user has', 'users have') }}
                     || ' more violations than chance explains'
+            when users = 0 then 'No event has a user'
             when small_users = users
                 then
                     'All users have too few events to tell who has more violations'
