@@ -433,7 +433,7 @@ def of_users(oracle) -> tuple:
         finding = counted(confirmed, "user has", "users have")
         finding += " more violations than chance explains."
     elif users.empty:
-        verdict, finding = "too_few", "No event has a user."
+        verdict, finding = None, "No event has a user."
     elif few == len(users):
         verdict = "too_few"
         finding = (

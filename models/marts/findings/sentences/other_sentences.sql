@@ -97,6 +97,7 @@ user_sentence as (
         || ' are in the risk tier high by their observed rate alone.'
         || case when confirmed_users > 0 then ' {{ limits_of_claims() }}' else '' end as detail,
         case
+            when users = 0 then cast(null as {{ dbt.type_string() }})
             when confirmed_users > 0 then 'differs'
             when small_users = users then 'too_few'
             else 'no_evidence'
