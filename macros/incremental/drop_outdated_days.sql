@@ -8,18 +8,29 @@
                 select {{ built_fingerprint('fingerprint', "'" ~ model_rules() ~ "'") }} from {{ days }}
             )
         {%- endset -%}
-        {{ adapter.dispatch('drop_outdated_days')(outdated) }}
+        {{ drop_rows(outdated) }}
     {%- endif -%}
 {% endmacro %}
 
-{% macro default__drop_outdated_days(outdated) %}
-    delete from {{ this }} where {{ outdated }}
+{#- The same of repeated events: removes those of ids that are compared anew. -#}
+{% macro drop_compared_ids(ids) %}
+    {%- if is_incremental() -%}
+        {{ drop_rows('event_id in (select event_id from ' ~ ids ~ ')' if has_unchanged_days() else 'true') }}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro drop_rows(condition) %}
+    {{- adapter.dispatch('drop_rows')(condition) -}}
+{% endmacro %}
+
+{% macro default__drop_rows(condition) %}
+    delete from {{ this }} where {{ condition }}
 {% endmacro %}
 
 {#- An update of the project can add a column to a table, which DuckDB does not commit together with
     deleted rows. Days that are gone, if the build ends here, are missing ones to the next. -#}
-{% macro duckdb__drop_outdated_days(outdated) %}
-    delete from {{ this }} where {{ outdated }};
+{% macro duckdb__drop_rows(condition) %}
+    delete from {{ this }} where {{ condition }};
     commit;
     begin
     {%- set stored = {} -%}
@@ -38,7 +49,7 @@
 {% endmacro %}
 
 {#- Tables of Parquet files cannot delete rows, only whole partitions, and these are days. -#}
-{% macro spark__drop_outdated_days(outdated) %}
+{% macro spark__drop_rows(condition) %}
     {%- set day = config.get('partition_by')[0] -%}
     {%- set dates = run_query(
         'select distinct cast(' ~ day ~ ' as string) from ' ~ this ~ ' where ' ~ outdated

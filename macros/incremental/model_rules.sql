@@ -5,7 +5,9 @@
     {%- set rules = [] -%}
     {#- The relations of a unit test are fixtures. -#}
     {%- if execute and model.unique_id in graph.nodes -%}
-        {%- do rules.append(render(model.raw_code | replace('missing_days(', 'all_days('))) -%}
+        {%- do rules.append(render(
+            model.raw_code | replace('missing_days(', 'all_days(') | replace('in_files(', 'in_all_files(')
+        )) -%}
         {%- do rules.extend(rules_of_parents(model.unique_id)) -%}
     {%- endif -%}
     {{- return(local_md5(tojson(rules))) -}}

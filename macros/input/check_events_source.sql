@@ -18,6 +18,7 @@
             ('user_id_type', var('user_id_type'), ['bigint', 'varchar']),
             ('repeated_events', var('repeated_events').get('keep'), ['reject', 'latest', 'first']),
             ('looks', var('looks'), ['daily', 'single']),
+            ('find_changed_files_by', var('find_changed_files_by'), ['time', 'content']),
         ] if value not in possible -%}
             {{ exceptions.raise_compiler_error(
                 'The var ' ~ setting ~ ' is ' ~ value ~ '. It can be ' ~ possible | join(', ') ~ '.'

@@ -13,7 +13,9 @@
 {% macro duckdb__judge_sample(rows) %}
     {%- do run_query(
         'create or replace temp table raw_sample as select ' ~ raw_columns_of_source() | join(', ')
-        ~ ' from ' ~ raw_events() ~ ' limit ' ~ rows
+        ~ ' from ' ~ raw_events() ~ (
+            ' where ott_file in (' ~ text_list(new_files() | map(attribute='file')) ~ ')' if new_files()
+        ) ~ ' limit ' ~ rows
     ) -%}
     {%- set types, kinds = {}, {} -%}
     {%- for column in run_query('describe raw_sample').rows -%}
@@ -113,7 +115,8 @@
 
 {#- Stops a run when most rows would be rejected for one reason: a setting is missing, most likely. -#}
 {% macro check_sample() %}
-    {%- if execute and flags.WHICH in ('build', 'run') and var('events_source') != 'seed' -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and var('events_source') != 'seed'
+        and (new_files() or not source_is_files()) -%}
         {%- set sample = judge_sample() -%}
         {%- for note in (sample.notes if sample else []) -%}
             {{ log(note, info=true) }}

@@ -49,3 +49,15 @@
 {% macro quoted_name(name) -%}
     {{ adapter.quote(name.replace('"', '""')) }}
 {%- endmacro %}
+
+{#- Whether the project itself reads files, and knows of each row from which. -#}
+{% macro source_is_files() %}
+    {{- return(
+        target.type == 'duckdb' and var('events_source') is not mapping and var('events_source') != 'seed'
+    ) -}}
+{% endmacro %}
+
+{#- The files of the source that no build has read as they are. -#}
+{% macro new_files() %}
+    {{- return(event_source().files | selectattr('is_new') | list if source_is_files() else []) -}}
+{% endmacro %}

@@ -11,8 +11,9 @@ renamed as (
             {{ order_of_repeats() }} as repeat_order,
         {%- endif %}
         {%- for column in raw_event_columns() %}
-            {{ source_column(column) }} as {{ column }}{% if not loop.last %},{% endif %}
+            {{ source_column(column) }} as {{ column }},
         {%- endfor %}
+        {{ 'ott_file' if source_is_files() else "''" }} as source_file
     from source_events
 )
 

@@ -11,8 +11,9 @@ typed as (
         {%- endif %}
         {%- for column in event_columns() %}
             {{ read_column(column, 'raw_events', types) }} as {{ column.value }},
-            raw_events.{{ column.name }} as raw_{{ column.name }}{% if not loop.last %},{% endif %}
+            raw_events.{{ column.name }} as raw_{{ column.name }},
         {%- endfor %}
+        raw_events.source_file
     from raw_events
 ),
 

@@ -116,7 +116,10 @@ class Sample:
             wanted = source.Wanted([], everything=True)
             events = source.EventFiles(connection, events_source, wanted, form)
         with source.explained(str(events_source)):
-            connection.execute(f"create temp table sample as from {events.query} limit {ROWS}")
+            columns = "* exclude (ott_file)" if isinstance(events, source.EventFiles) else "*"
+            connection.execute(
+                f"create temp table sample as select {columns} from {events.query} limit {ROWS}"
+            )
         table = connection.sql("from sample")
         self.paths = dict(
             path

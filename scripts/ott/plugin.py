@@ -87,8 +87,9 @@ class Plugin(BasePlugin):
     with what is wrong with it, or nothing.
 
     `event_source(request)` takes JSON text that names the source, as `source.read` does, and
-    `checked` to read all of its rows and count them first. The answer is JSON text as well: the
-    `query` to select from, `rows` and `notes`, or a `problem`.
+    `checked` to read its rows and count them first, but for files in the relation `recorded`. The
+    answer is JSON text as well: the `query` to select from, `rows`, `files` and `notes`, or a
+    `problem`.
 
     `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
     nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
@@ -161,13 +162,13 @@ class Plugin(BasePlugin):
 
         def event_source(request: str) -> str:
             key = json.loads(request)
-            is_checked = key.pop("checked")
+            is_checked, recorded = key.pop("checked"), key.pop("recorded")
             key = json.dumps(key)
             try:
                 with conn.cursor() as cursor:
                     # Of one run, all models read what was found when it began.
                     if is_checked or key not in checked:
-                        checked[key] = source.read(cursor, json.loads(key), is_checked)
+                        checked[key] = source.read(cursor, json.loads(key), is_checked, recorded)
             except source.SourceError as error:
                 return json.dumps({"problem": str(error)})
             return json.dumps(checked[key])

@@ -8,6 +8,10 @@
 {% set reason_columns = judged_columns() | map(attribute='name') | join('_reason, reasons.') %}
 {% set reason_columns = 'reasons.' ~ reason_columns ~ '_reason' %}
 
+{% set files_to_read = files_of_days(
+    'select source_date from (' ~ missing_days(ref('int_source_days')) ~ ')'
+) %}
+
 with days as (
     {{ missing_days(ref('int_source_days')) }}
 ),
@@ -16,8 +20,13 @@ with days as (
 rows_of_days as (
     select
         events.source_date,
-        {{ rows_checksum('events.') }} as rows_checksum
-    from {{ ref('stg_compliance_events') }} as events
+        {{ rows_checksum(
+            'count(*)', sum_of_row_hashes('events.'), count_future_rows('events.')
+        ) }} as rows_checksum
+    from (
+        select * from {{ ref('stg_compliance_events') }}
+        {{ in_files(files_to_read) }}
+    ) as events
     inner join days on events.source_date = days.source_date
     group by events.source_date
 ),
@@ -25,12 +34,10 @@ rows_of_days as (
 read_days as (
     select
         days.source_date,
-        {{ built_fingerprint(
-            day_fingerprint(
-                'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
-            ),
-            'days.rules'
-        ) }} as fingerprint
+        days.rules,
+        {{ day_fingerprint(
+            'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
+        ) }} as day_fingerprint
     from rows_of_days
     inner join days on rows_of_days.source_date = days.source_date
 ),
@@ -50,7 +57,10 @@ distinct_events as (
         1 as copies,
         1 as versions,
         0 as superseded
-    from {{ ref('stg_compliance_events') }} as events
+    from (
+        select * from {{ ref('stg_compliance_events') }}
+        {{ in_files(files_to_read) }}
+    ) as events
     left join repeated_ids on events.event_id = repeated_ids.event_id
     where repeated_ids.event_id is null
     union all
@@ -60,6 +70,7 @@ distinct_events as (
         versions,
         superseded
     from repeated_events
+    where is_kept
 ),
 
 -- The first reason of each column that applies.
@@ -72,7 +83,8 @@ reasons as (
         {%- for column in event_columns() if column.kind == 'member' %}
             {{ column.seed }}.{{ column.name }} as known_{{ column.name }},
         {%- endfor %}
-        read_days.fingerprint
+        read_days.day_fingerprint,
+        {{ built_fingerprint('read_days.day_fingerprint', 'read_days.rules') }} as fingerprint
     from distinct_events as events
     inner join read_days on events.source_date = read_days.source_date
     {%- for column in event_columns() if column.kind == 'member' %}
@@ -108,6 +120,7 @@ stored as (
         rejection_reasons,
         cast(copies as bigint) as copies,
         cast(superseded as bigint) as superseded,
+        day_fingerprint,
         fingerprint,
         source_date
     from checked

@@ -1,13 +1,15 @@
--- Staging is named twice, because engines would keep a shared CTE of all rows in memory.
-with repeated_ids as (
-    select event_id
-    from {{ ref('stg_compliance_events') }}
-    where event_id is not null
-    group by event_id
-    having count(*) > 1
+{{ config(
+    materialized='table' if target.type == 'spark' else 'incremental',
+    incremental_strategy='append',
+    pre_hook="{{ drop_compared_ids(ref('int_ids_to_compare')) }}"
+) }}
+
+-- depends_on: {{ ref('int_changed_days') }}
+with compared_ids as (
+    select distinct event_id from {{ ref('int_ids_to_compare') }}
 ),
 
-repeated_rows as (
+compared_rows as (
     select
         {{ staged_event_columns('events.') | join(',\n        ') }},
         {%- if keeps_one_of_repeats() %}
@@ -19,13 +21,15 @@ repeated_rows as (
                     {{ dbt.safe_cast(as_text('events.repeat_order'), 'double') }} {{ order }} nulls last,
                     events.repeat_order {{ order }} nulls last
             ) as place,
-            count(*) over (partition by events.event_id) as event_rows
         {%- else %}
             1 as place,
-            0 as event_rows
         {%- endif %}
-    from {{ ref('stg_compliance_events') }} as events
-    inner join repeated_ids on events.event_id = repeated_ids.event_id
+        count(*) over (partition by events.event_id) as event_rows
+    from (
+        select * from {{ ref('stg_compliance_events') }}
+        {{ in_files(files_of_ids(ref('int_ids_to_compare'))) }}
+    ) as events
+    inner join compared_ids on events.event_id = compared_ids.event_id
 ),
 
 -- Values are compared, not how they are written.
@@ -36,22 +40,26 @@ distinct_rows as (
             min(raw_{{ column.name }}) as raw_{{ column.name }},
         {%- endfor %}
         source_date,
+        place = 1 as is_kept,
         count(*) as copies,
         max(event_rows) as event_rows
-    from repeated_rows
-    where place = 1
-    group by {{ content_columns() | join(', ') }}
+    from compared_rows
+    where event_rows > 1
+    group by {{ content_columns() | join(', ') }}, place = 1
 ),
 
 repeated as (
     select
         {{ staged_event_columns() | join(',\n        ') }},
+        is_kept,
         copies,
-        count(*) over (partition by event_id) as versions,
+        count(*) over (partition by event_id, is_kept) as versions,
         -- Rows that this one, or one of its versions, is kept in place of.
         case
-            when event_rows > 0 and row_number() over (partition by event_id order by copies) = 1
-                then event_rows - sum(copies) over (partition by event_id)
+            when
+                is_kept
+                and row_number() over (partition by event_id, is_kept order by copies) = 1
+                then event_rows - sum(copies) over (partition by event_id, is_kept)
             else 0
         end as superseded
     from distinct_rows

@@ -1,5 +1,10 @@
-with events as (
-    select * from {{ ref('stg_compliance_events') }}
+with rows_of_days as (
+    select
+        source_date,
+        cast(sum(raw_rows) as bigint) as raw_rows,
+        {{ rows_checksum('sum(raw_rows)', 'sum(sum_of_hashes)', 'sum(future_rows)') }} as rows_checksum
+    from {{ ref('int_source_file_days') }}
+    group by source_date
 ),
 
 -- Rows of other days can share an id with one of this day. All that is kept of these rows counts:
@@ -7,18 +12,8 @@ with events as (
 repeated_rows as (
     select
         source_date,
-        {{ checksum(staged_event_columns() + ['copies', 'versions', 'superseded']) }}
-            as repeated_checksum
+        {{ repeated_checksum() }} as repeated_checksum
     from {{ ref('int_repeated_events') }}
-    group by source_date
-),
-
-rows_of_days as (
-    select
-        source_date,
-        count(*) as raw_rows,
-        {{ rows_checksum() }} as rows_checksum
-    from events
     group by source_date
 ),
 

@@ -8,8 +8,16 @@ import duckdb
 from tqdm import tqdm
 
 from ott.releases import name, text
-from ott.source.csv_files import CsvReader, option
-from ott.source.files import find_files, fold, hive_keys, is_remote, refuse_table_formats, time_of
+from ott.source.csv_files import CsvReader
+from ott.source.files import (
+    find_files,
+    fold,
+    hive_keys,
+    is_remote,
+    refuse_table_formats,
+    time_of,
+    versions,
+)
 from ott.source.json_files import JsonReader
 from ott.source.parts import ParquetReader, Part, Wanted
 from ott.source.sentences import SourceError, explained, lacks, short, unusable
@@ -21,13 +29,18 @@ INTEGERS = {f"{sign}{size}" for sign in ("", "U") for size in WHOLE_NUMBERS}
 
 
 class Events:
-    """A source of events: `query` to select from, and `notes` about what it lacks in parts."""
+    """A source of events: `query` to select from, and `notes` about what it lacks in parts.
+
+    Once counted, `files` are those that it is read from, with `version`, `rows` and whether a file
+    `is_new`, as it was never counted before.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> None:
         """Take what is wanted."""
         self.connection = connection
         self.wanted = wanted
         self.notes: list[str] = []
+        self.files: list[dict[str, Any]] = []
 
     def with_paths(self, query: str, types: dict[str, str]) -> str:
         """Return the query with a column more for each path of names, called like it."""
@@ -78,7 +91,7 @@ class EventQuery(Events):
             raise SourceError(f"{named} {lacks(missing, [column for column, *_ in described])}")
         self.query = self.with_paths(query, types)
 
-    def count_rows(self) -> None:
+    def count_rows(self, counted: dict[tuple[str, str], int]) -> None:
         """Nothing else than the query can tell."""
 
 
@@ -107,6 +120,8 @@ class EventFiles(Events):
             for kind, files in find_files(connection, path, self.form.get("type")).items():
                 found[kind] += files
         self.all_files = [*chain.from_iterable(found.values())]
+        # Before anything is read: what changes meanwhile has another version next time.
+        self.versions = versions(connection, self.all_files)
         refuse_table_formats(self.all_files)
         self.named = ", ".join(self.all_files if len(self.all_files) == 1 else map(str, paths))
         shared = (connection, wanted, self.form, self.named, self.notes)
@@ -143,8 +158,8 @@ class EventFiles(Events):
         by_folded = {fold(column): column for column in asked}
         columns = [column for folded, column in by_folded.items() if folded in types]
         self._find_what_is_lacking(filled, columns)
-        by_time = option(sorted(self.all_files, key=time_of)) if self.wanted.file_order else ""
-        selects = [part.select(columns, mixed, by_time) for part in filled]
+        times = {file: time_of(file) for file in self.all_files} if self.wanted.file_order else {}
+        selects = [part.select(columns, mixed, times) for part in filled]
         return self.with_paths(f"({' union all '.join(selects)})", types)
 
     def _find_what_is_lacking(self, parts: list[Part], columns: list[str]) -> None:
@@ -169,33 +184,42 @@ class EventFiles(Events):
                 f" among them {short(files[0])}: it is missing in their {rows}."
             )
 
-    def count_rows(self) -> int | None:
+    def count_rows(self, counted: dict[tuple[str, str | None], int | None]) -> int | None:
         """Count the rows by other means than the query, and let the query read them all.
 
-        None for text that is not on this machine or of a form that only DuckDB reads. Raises
-        SourceError where a file cannot be read.
+        `counted` has the rows of files by name and version; these are not read again. None for text
+        that is not on this machine or of a form that only DuckDB reads. Raises SourceError where a
+        file cannot be read.
         """
-        to_count = [(reader, file) for reader in self.readers for file in reader.files]
-        with tqdm(to_count, "Checking", unit="file", disable=None, leave=False) as watched:
-            counts = [reader.count_rows(file) for reader, file in watched]
-        self._note_what_is_lacking(dict(zip((file for _, file in to_count), counts, strict=True)))
-        if all(isinstance(reader, ParquetReader) for reader in self.readers):
-            return sum(counts)
+        known = {file for file, version in self.versions.items() if version and (file, version) in counted}
+        counts = {file: counted[file, self.versions[file]] for file in known}
+        unread = [(reader, f) for reader in self.readers for f in reader.files if f not in known]
+        with tqdm(unread, "Checking", unit="file", disable=None, leave=False) as watched:
+            counts |= {file: reader.count_rows(file) for reader, file in watched}
+        self._note_what_is_lacking(counts)
+        self.files = [
+            {"file": file, "version": version, "rows": counts[file], "is_new": file not in known}
+            for file, version in self.versions.items()
+        ]
+        text_files = [f for reader, f in unread if not isinstance(reader, ParquetReader)]
+        if text_files:
+            self._require_all_rows({file: counts[file] for file in text_files})
+        return None if None in counts.values() else sum(counts.values())
+
+    def _require_all_rows(self, counts: dict[str, int | None]) -> None:
+        """Read files of text as a build does; raises SourceError when DuckDB finds other rows."""
         with explained(self.named):
             read, *_ = self.connection.execute(
                 f"select count(*), count(columns(*)) from {self.query}"
+                f" where ott_file in ({', '.join(map(text, counts))})"
             ).fetchone()
-        if None in counts:
-            return None
-        rows = sum(counts)
-        if read != rows and len(self.all_files) > 1:
-            for file in self.all_files:
-                if not is_remote(file):
-                    EventFiles(self.connection, file, self.wanted, self.form).count_rows()
-        if read != rows:
-            raise unusable(
-                self.named,
-                f"cannot be read safely: it holds {rows} rows, and DuckDB finds {read}. Write it"
-                " anew, without line breaks in the names of columns.",
-            )
-        return rows
+        if None in counts.values() or read == sum(counts.values()):
+            return
+        for file in counts if len(self.all_files) > 1 else ():
+            if not is_remote(file):
+                EventFiles(self.connection, file, self.wanted, self.form).count_rows({})
+        raise unusable(
+            self.named,
+            f"cannot be read safely: it holds {sum(counts.values())} rows, and DuckDB finds"
+            f" {read}. Write it anew, without line breaks in the names of columns.",
+        )

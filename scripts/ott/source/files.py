@@ -4,10 +4,11 @@ import gzip
 import io
 import re
 import string
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +38,8 @@ MAGIC = {
 }
 # Folders that a table format keeps its record in, and the function of DuckDB that reads it.
 TABLE_FORMATS = {"_delta_log": "delta", "metadata": "iceberg"}
+# Clocks of file systems stand still for a while; that of FAT for two seconds.
+SETTLED_AFTER_NS = 3 * 10**9
 # Letters that DuckDB takes as equal in names.
 ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -142,9 +145,34 @@ def refuse_files_of_caller(query: str) -> None:
             )
 
 
-def time_of(file: str) -> tuple[float, str]:
+def time_of(file: str) -> str:
     """Return what files are in order by: the time of their last change, and their name."""
-    return (0 if is_remote(file) else Path(file).stat().st_mtime, file)
+    return f"{0 if is_remote(file) else Path(file).stat().st_mtime_ns:020} {file}"
+
+
+def versions(connection: duckdb.DuckDBPyConnection, files: list[str]) -> dict[str, str | None]:
+    """Return size and time of the last change of each file, as far as they are known.
+
+    A file that has only just been changed may change again without another time: it has none.
+    """
+    found = dict.fromkeys(files)
+    settled = time.time_ns() - SETTLED_AFTER_NS
+    for file in files:
+        if not is_remote(file):
+            with suppress(OSError):
+                known = Path(file).stat()
+                if known.st_mtime_ns < settled:
+                    found[file] = f"{known.st_size} {known.st_mtime_ns}"
+    if remote := [file for file in files if is_remote(file)]:
+        # Not all servers tell.
+        with suppress(duckdb.Error):
+            for file, size, changed in connection.execute(
+                "select filename, size, epoch_us(last_modified)"
+                f" from read_blob({literals(remote)}) where epoch_us(last_modified) > 0"
+            ).fetchall():
+                if changed * 1000 < settled:
+                    found[file] = f"{size} {changed}"
+    return found
 
 
 def hive_keys(file: str) -> list[str]:

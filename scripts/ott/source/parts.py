@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from ott.releases import name
+from ott.releases import name, text
 from ott.source.files import fold, hive_keys, literals
 from ott.source.sentences import SourceError, explained, lacks, unusable
 
@@ -19,7 +19,7 @@ class Wanted:
     """What is to be read: columns by name or by a path of names, and those that SQL speaks of.
 
     `expressions` are SQL by the column of an event that it makes; with `file_order`, a column
-    `ott_file_order` tells the place of a row's file by time. With `everything`, all columns are.
+    `ott_file_order` orders rows by the time of their file. With `everything`, all columns are.
     """
 
     names: list[str]
@@ -74,10 +74,10 @@ class Part:
     own_names: list[str]
     is_empty: bool = False
 
-    def select(self, columns: list[str], mixed: set[str], by_time: str) -> str:
-        """Return a query for these columns, those of `mixed` types as text.
+    def select(self, columns: list[str], mixed: set[str], times: dict[str, str]) -> str:
+        """Return a query for these columns, those of `mixed` types as text, and `ott_file`.
 
-        `by_time` is SQL of the files in their order, if the place of a row's file is wanted.
+        `times` are those of the files, if rows are to be ordered by them.
         """
         values, has_keys, keys = [], False, hive_keys(self.files[0])
         for column in columns:
@@ -90,11 +90,12 @@ class Part:
                 has_keys = True
             else:
                 values.append(f"null as {name(column)}")
-        options = "hive_partitioning = "
+        values.append("ott_file")
+        options = "filename = 'ott_file', hive_partitioning = "
         options += "true, hive_types_autocast = false" if has_keys else "false"
-        if by_time:
-            options += ", filename = true"
-            values.append(f"list_position({by_time}, filename) as ott_file_order")
+        if times:
+            of_files = ", ".join(f"{text(file)}: {text(times[file])}" for file in self.files)
+            values.append(f"map {{{of_files}}}[ott_file] as ott_file_order")
         selected_from = self.selected_from.replace("{options}", options)
         return f"select {', '.join(values)} from {selected_from}"
 
