@@ -55,7 +55,6 @@ TIMESTAMP_FORMATS = [
     "%a %b %d %Y %H:%M:%S GMT%z", "%a, %d %b %Y %H:%M:%S GMT", "%d/%b/%Y:%H:%M:%S %z",
 ]  # fmt: skip
 MEANINGS = {word: status for status, words in STATUSES.items() for word in words.split()}
-SAID = "sample of the source: "
 REASONS = {reason["rejection_reason"]: reason for reason in registry("rejection_reasons")}
 
 
@@ -270,14 +269,36 @@ def sql_of(path: str, known: dict[str, str]) -> str:
     return ".".join(part if plain.fullmatch(part) else name(part) for part in parts)
 
 
+def unseen_changes(settings: dict[str, Any]) -> Iterator[str]:
+    """Yield lines on the files that hold other rows than when a build read them, unseen by it.
+
+    Raises OttError when no build has read files.
+    """
+    with Judge(of_built=True) as judge:
+        files = judge.ask("show_unseen_changes", settings, "unseen changes: ")
+    if not files:
+        yield "All files that a build has read hold the rows that they held then."
+        return
+    yield from (f"{file} holds other rows than when it was read." for file in files)
+    yield (
+        f"Size and time of {len(files)} file{'s' * (len(files) > 1)} are as they were, so that no build"
+        " sees the change. Next: `ott build --vars '{find_changed_files_by: content}'`, once or always."
+    )
+
+
 class Judge:
-    """Judges the first rows of a source by the macros of the project, in a folder of its own."""
+    """Asks macros of the project about a source: in a folder of its own, or of what is built."""
+
+    def __init__(self, of_built: bool = False) -> None:
+        """Take which database to ask in."""
+        self.of_built = of_built
 
     def __enter__(self) -> "Judge":
         """Let dbt read the project once."""
         self.folder = tempfile.TemporaryDirectory(prefix="ott-check-source-")
+        if not self.of_built:
+            os.environ["OTT_DATABASE_PATH"] = f"{self.folder.name}/sample.duckdb"
         os.environ |= {
-            "OTT_DATABASE_PATH": f"{self.folder.name}/sample.duckdb",
             "DBT_TARGET_PATH": f"{self.folder.name}/target",
             "DBT_LOG_PATH": f"{self.folder.name}/logs",
         }
@@ -292,10 +313,14 @@ class Judge:
 
     def __call__(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return what the macro `judge_sample` finds with these settings."""
+        return self.ask("show_sample", settings, "sample of the source: ")
+
+    def ask(self, macro: str, settings: dict[str, Any], label: str) -> Any:
+        """Return what a macro logs as JSON behind a label."""
         said: list[str] = []
-        self._run("run-operation", "show_sample", "--vars", json.dumps(settings), said=said)
-        (answer,) = [line for line in said if SAID in line]
-        return json.loads(answer.partition(SAID)[2])
+        self._run("run-operation", macro, "--vars", json.dumps(settings), said=said)
+        (answer,) = [line for line in said if label in line]
+        return json.loads(answer.partition(label)[2])
 
     def _run(self, *arguments: str, said: list[str] | None = None) -> Any:
         # Imported late, as that takes seconds.

@@ -202,21 +202,26 @@ examples:
   ott check-source
   ott check-source 'data/**/*.parquet'
   ott check-source data/events.csv --vars '{events_preset: segment}'
+  ott check-source --deep
 """,
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @option("--vars YAML  settings beside those of dbt_project.yml, as for dbt", default="{}")
-def check_source_(paths: tuple[str, ...], vars: str) -> None:
+@option("--deep  look for files that changed since they were built, by reading all of them", is_flag=True)
+def check_source_(paths: tuple[str, ...], vars: str, deep: bool) -> None:
     """Look at a source of events and propose settings.
 
     Before anything is built, it reads the first rows of the files, or of what the var events_source
     names: what each column is read from and how much of it can be read, which settings are missing,
     and which rows would be quarantined and why. Nothing is written. Values are shown as `9` for
     digits, `a` for letters.
+
+    A build reads files again when their size or time changes; with --deep, it is told which files
+    hold other rows although neither has.
     """
     import yaml
 
-    from ott.check_source import check_source
+    from ott.check_source import check_source, unseen_changes
 
     try:
         settings = yaml.safe_load(vars)
@@ -224,7 +229,7 @@ def check_source_(paths: tuple[str, ...], vars: str) -> None:
         settings = None
     if not isinstance(settings, dict):
         raise WrongArgumentsError("--vars takes a mapping, such as '{events_preset: segment}'.")
-    for line in check_source(settings, paths):
+    for line in unseen_changes(settings) if deep else check_source(settings, paths):
         click.echo(line)
 
 

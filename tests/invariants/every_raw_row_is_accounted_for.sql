@@ -1,5 +1,10 @@
 with raw_rows as (
-    select count(*) as raw_rows from {{ ref('base_compliance_events') }}
+    {%- if source_is_files() %}
+        -- Files that did not change are not read; `every_row_of_the_source_is_read` counts them.
+        select sum(raw_rows) as raw_rows from {{ ref('int_source_file_days') }}
+    {%- else %}
+        select count(*) as raw_rows from {{ ref('base_compliance_events') }}
+    {%- endif %}
 ),
 
 accepted as (

@@ -11,6 +11,9 @@
 {% set files_to_read = files_of_days(
     'select source_date from (' ~ missing_days(ref('int_source_days')) ~ ')'
 ) %}
+{% set read_fingerprint = day_fingerprint(
+    'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
+) %}
 
 with days as (
     {{ missing_days(ref('int_source_days')) }}
@@ -34,10 +37,8 @@ rows_of_days as (
 read_days as (
     select
         days.source_date,
-        days.rules,
-        {{ day_fingerprint(
-            'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
-        ) }} as day_fingerprint
+        {{ read_fingerprint }} as day_fingerprint,
+        {{ built_fingerprint(read_fingerprint, 'days.rules') }} as fingerprint
     from rows_of_days
     inner join days on rows_of_days.source_date = days.source_date
 ),
@@ -84,7 +85,7 @@ reasons as (
             {{ column.seed }}.{{ column.name }} as known_{{ column.name }},
         {%- endfor %}
         read_days.day_fingerprint,
-        {{ built_fingerprint('read_days.day_fingerprint', 'read_days.rules') }} as fingerprint
+        read_days.fingerprint
     from distinct_events as events
     inner join read_days on events.source_date = read_days.source_date
     {%- for column in event_columns() if column.kind == 'member' %}
