@@ -1,3 +1,5 @@
+{{ config(meta={'keep_unchanged': true}) }}
+
 -- Whether members are known, other tests tell.
 select
     {%- for column in event_columns() if column.kind != 'attribute' %}

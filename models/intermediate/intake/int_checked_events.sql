@@ -11,9 +11,13 @@
 {% set files_to_read = files_of_days(
     'select source_date from (' ~ missing_days(ref('int_source_days')) ~ ')'
 ) %}
-{% set read_fingerprint = day_fingerprint(
+{% set found_fingerprint = day_fingerprint(
     'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
 ) %}
+{# Of rows that are not those of the models before, nothing is known: they are built again. #}
+{% set read_fingerprint =
+    'case when ' ~ found_fingerprint ~ ' = days.fingerprint then days.fingerprint else 0 end'
+%}
 
 with days as (
     {{ missing_days(ref('int_source_days')) }}
