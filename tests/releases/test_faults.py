@@ -223,7 +223,7 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(copied_build):
     shutil.copy(copied_build.root / "ott_build.duckdb", database)
     with duckdb.connect(database, read_only=True) as connection:
         blocks = connection.execute(
-            "select distinct block_id from pragma_storage_info('intermediate.int_checked_events')"
+            "select distinct block_id from pragma_storage_info('marts.int_checked_events')"
             " where block_id >= 0"
         ).fetchall()
     with database.open("r+b") as file:
