@@ -130,7 +130,7 @@ def write_marts(
 
 def keep_tables(connection: duckdb.DuckDBPyConnection, source: str, marts: Marts) -> None:
     """Leave in a copy of the work database the marts that are tables, or rows of one."""
-    kept = {*marts, *(about["table"] for about in marts.values() if about)}
+    kept = {about.get("table", mart) for mart, about in marts.items()}
     found = connection.execute(f"""
         select 'view', schema_name, view_name from duckdb_views()
         where database_name = '{COPY}' and not internal
@@ -224,16 +224,21 @@ def check_mart(
     # Of the days, for which the file has the rows as they stood in the table. Days that were not
     # built anew since the last release are but counted, if the views are the same.
     day = name(about["day"])
-    counts = f"cast({day} as varchar), count(*)"
-    there = connection.execute(f"select {counts} from {copied} group by {day}").fetchall()
-    built = connection.execute(
-        f"select {counts}, any_value({name(about['fingerprint'])})"
-        f" from {name(source)}.marts.{name(about['table'])} where {about['rows']} group by {day}"
-    ).fetchall()
-    views = definitions(connection, source, mart)
-    days = {at: {"fingerprint": fingerprint(views, of), "rows": rows} for at, rows, of in built}
-    if dict(there) != {at: now["rows"] for at, now in days.items()}:
+
+    def by_day(value: str, relation: str) -> dict[str, int]:
+        query = f"select cast({day} as varchar), {value} from {relation} group by {day}"
+        return dict(connection.execute(query).fetchall())
+
+    rows = by_day("count(*)", original)
+    if by_day("count(*)", copied) != rows:
         return None
+    table = f"{name(source)}.marts.{name(about['table'])}"
+    built = by_day(f"any_value({name(about['fingerprint'])})", table)
+    views = definitions(connection, source, mart)
+    days = {
+        at: {"fingerprint": fingerprint(views, built.get(at)), "rows": count}
+        for at, count in rows.items()
+    }
     for at, then in known.get("days", {}).items():
         if at in days and days[at].items() <= then.items():
             days[at] = then
@@ -245,7 +250,7 @@ def check_mart(
         for at, _, checksum in measure(connection, copied, columns, about["day"], where):
             days[at]["checksum"] = str(checksum)
     return {
-        "rows": sum(now["rows"] for now in days.values()),
+        "rows": sum(rows.values()),
         "checksum": str(sum(int(now["checksum"]) for now in days.values())),
         "days": dict(sorted(days.items())),
     }

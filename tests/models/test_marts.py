@@ -275,7 +275,7 @@ def test_figures_of_the_notebook(built_project):
     assert found == printed
 
 
-def test_every_relation_and_column_is_described_in_the_database(built_project):
+def test_every_relation_and_column_is_described_in_the_database(release_file):
     query = """
         with described as (
             select schema_name, table_name, null as column_name, comment from duckdb_tables()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import kill, new_plugin
+from conftest import kill, marts_of, new_plugin
 from forked_dbt import FORKS
 
 from ott import build, plugin, releases
@@ -36,7 +36,7 @@ def served(folder: Path) -> str:
 
 def publish(work: Path, folder: Path) -> None:
     with duckdb.connect(work, read_only=True) as connection:
-        releases.publish(connection, folder, releases.list_marts(connection), {})
+        releases.publish(connection, folder, marts_of(connection), {})
 
 
 @pytest.fixture

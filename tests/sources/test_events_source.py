@@ -7,6 +7,8 @@ import duckdb
 import pytest
 from conftest import assert_same
 
+from ott import releases
+
 # Types as a data platform would have them.
 TYPED = """
     select * replace (
