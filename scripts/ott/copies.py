@@ -209,12 +209,12 @@ def check_mart(
     def fingerprint(*values: object) -> str:
         return md5(repr((FORMAT, duckdb.__version__, columns, values)).encode()).hexdigest()
 
-    def is_same(where: str = "true") -> tuple | None:
+    def common_hash(where: str = "true") -> tuple | None:
         found = hash_of(connection, original, columns, where)
         return found if found == hash_of(connection, copied, columns, where) else None
 
     if not about:
-        found = is_same()
+        found = common_hash()
         now = {"fingerprint": fingerprint(found)}
         if found and now["fingerprint"] != known.get("fingerprint"):
             ((_, rows, checksum),) = measure(connection, copied, columns)
@@ -244,7 +244,7 @@ def check_mart(
             days[at] = then
     new = ", ".join(text(at) for at, now in days.items() if "checksum" not in now)
     where = f"{day} in ({new})"
-    if new and not is_same(where):
+    if new and not common_hash(where):
         return None
     if new:
         for at, _, checksum in measure(connection, copied, columns, about["day"], where):

@@ -144,6 +144,7 @@ def test_every_variable_can_be_changed(built_project, new_project):
         "power": 0.9,
         "top_risk_users": 12,
         "publish_row_level_marts": False,
+        "compact_release": True,
     }
     assert sorted(changed) == sorted(read_vars(project))
     result = project.build("--vars", json.dumps(changed))
