@@ -145,6 +145,7 @@ def test_a_release_holds_all_marts_with_their_comments(built_project, release_fi
                 f"select columns('^(table|view|column)_name$'), comment from duckdb_{kind}()"
                 " where schema_name = 'marts'"
             ).fetchall()
+            if row[0] != "int_checked_events"
         )
 
     with (
@@ -154,8 +155,7 @@ def test_a_release_holds_all_marts_with_their_comments(built_project, release_fi
         rows, comments = rows_of(release, "marts"), comments_in(release)
         originals = rows_of(work, "marts")
         del originals["marts.int_checked_events"]
-        of_marts = [row for row in comments_in(work) if "int_checked_events" not in row[0]]
-        assert (rows, comments) == (originals, of_marts)
+        assert (rows, comments) == (originals, comments_in(work))
         assert not release.sql("from duckdb_views() where not internal").fetchall()
         places = release.sql("select distinct database, schema from (show all tables)").fetchall()
     assert all(comment for *_, comment in comments)
