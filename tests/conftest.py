@@ -18,10 +18,11 @@ from types import SimpleNamespace
 import duckdb
 import pandas as pd
 import pytest
+import yaml
 from dbt.flags import set_flags
 from forked_dbt import run_dbt
 
-from ott import plugin
+from ott import copies, plugin
 from ott.build import WITHOUT_UNIT_TESTS
 
 PROJECT = Path(__file__).parent.parent
@@ -171,6 +172,18 @@ def copy_to_damage(project: Project, folder: Path) -> Path:
             connection.execute(f"drop view {schema}.{view}")
             connection.execute(f"alter table {schema}.copied rename to {view}")
     return copy
+
+
+def marts_of(connection: duckdb.DuckDBPyConnection) -> copies.Marts:
+    """The marts in a work database, as the macros give them to who publishes."""
+    marts = {mart: {} for mart in copies.list_marts(connection) if not mart.startswith("int_")}
+    if connection.execute(
+        "from duckdb_tables() where table_name = 'int_checked_events'"
+    ).fetchone():
+        models = yaml.safe_load((PROJECT / "models/marts/events/_events__models.yml").read_text())
+        (fact,) = [one for one in models["models"] if one["name"] == "fct_compliance_events"]
+        marts["fct_compliance_events"] = fact["config"]["meta"]["kept_of"]
+    return marts
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, *schemas: str) -> dict[str, list[tuple]]:

@@ -15,7 +15,13 @@
     {#- First of all, as the database does not always answer after that. -#}
     {%- do explain_failure(results) -%}
     {%- set obstacle = reason_not_to_publish(results) -%}
-    {%- set request = {'marts': [] if obstacle else published_marts(), 'about': about_build(results)} -%}
+    {%- set marts = {} -%}
+    {%- for mart in published_marts() if not obstacle -%}
+        {%- do marts.update({mart: own_node(mart).config.meta.get('kept_of', {})}) -%}
+    {%- endfor -%}
+    {%- set request = {
+        'marts': marts, 'about': about_build(results), 'is_compact': var('compact_release')
+    } -%}
     {%- if not obstacle -%}
         {#- DuckDB may call the function in any thread, which then has no part in the copying; of one
             thread only, it is that of dbt, and the function sets their number back. -#}

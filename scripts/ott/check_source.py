@@ -16,8 +16,8 @@ import yaml
 
 import ott
 from ott import OttError, source
+from ott.copies import name, text
 from ott.registry import registry, variables
-from ott.releases import name, text
 
 ROWS = 10_000
 # What platforms call the columns of an event, in small letters without anything between them; the

@@ -14,6 +14,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 import ott
 from ott import PROJECT, releases, source
+from ott.copies import text
 
 # Environment variables and what they set. DuckDB's own defaults fit the machine: 80 % of its
 # memory, all its cores, a folder beside the database, 90 % of the disk that is free there.
@@ -91,11 +92,11 @@ class Plugin(BasePlugin):
     answer is JSON text as well: the `query` to select from, `rows`, `files` and `notes`, or a
     `problem`.
 
-    `publish_release(request)` takes JSON text with the names of the `marts`, none to publish
-    nothing, what the manifest says `about` them, and how many `threads` to publish with. Set
-    DuckDB's to one before, so that it calls the function in the caller's thread. The answer is JSON
-    text as well: the `release` and its size in `bytes`, or an `error`; and what is `served` now,
-    null for nothing.
+    `publish_release(request)` takes JSON text with the `marts` as `releases.publish` does, none to
+    publish nothing, what the manifest says `about` them, whether the release is to be `is_compact`,
+    and how many `threads` to publish with. Set DuckDB's to one before, so that it calls the
+    function in the caller's thread. The answer is JSON text as well: the `release` and its size in
+    `bytes`, or an `error`; and what is `served` now, null for nothing.
     """
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
@@ -138,12 +139,12 @@ class Plugin(BasePlugin):
         # Where relative paths in the SQL of a user begin, on every cursor. A comma would begin
         # another folder.
         folder = str(ott.home).replace(",", "?")
-        conn.execute(f"set global file_search_path = {releases.text(folder)}")
+        conn.execute(f"set global file_search_path = {text(folder)}")
 
         def attach_read_only(database: str, name: str) -> str:
             # Others are those of DuckDB, as of object stores.
             path = database if ":" in database else str(ott.home / database)
-            attach = f"attach if not exists {releases.text(path)} as {name} (read_only)"
+            attach = f"attach if not exists {text(path)} as {name} (read_only)"
             try:
                 with conn.cursor() as cursor:
                     cursor.execute(attach)
@@ -183,7 +184,9 @@ class Plugin(BasePlugin):
                     with conn.cursor() as cursor:
                         cursor.execute(f"set threads = {wanted['threads']}")
                         about = wanted["about"] | {"project": releases.this_project(folder)}
-                        release = releases.publish(cursor, folder, wanted["marts"], about)
+                        release = releases.publish(
+                            cursor, folder, wanted["marts"], about, is_compact=wanted["is_compact"]
+                        )
                     answer["release"] = str(release)
                     answer["bytes"] = (release / releases.DATABASE).stat().st_size
             except releases.ReleaseError as error:

@@ -15,27 +15,20 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import reduce
-from hashlib import file_digest, md5
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from tqdm import tqdm
 
 import ott
-from ott import PROJECT, OttError
+from ott import PROJECT
+from ott.copies import FORMAT, STORAGE_VERSION, Marts, ReleaseError, copy, list_marts, measure_marts
 
 DATABASE = "ott_compliance.duckdb"
 MANIFEST = "manifest.json"
 CURRENT = "current"
-# Every DuckDB since 1.0 reads it.
-STORAGE_VERSION = "v1.0.0"
 KEPT_RELEASES = 3
-# Of the manifest. Those without one have checksums of another kind.
-FORMAT = 2
-# Name of the new file in the build's connection, unlike that of any work database.
-COPY = "ott_release_copy"
 # A release's name: when it was made, and, but for those of older versions, which number it has. The
 # number orders them, as a clock may have run ahead.
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z(?:-(\d+))?")
@@ -43,19 +36,6 @@ NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z(?:-(\d+))?")
 TAKE_OVER = "OTT_TAKE_OVER_RELEASES"
 # Folders of a release that is not there yet, or on its way out; a killed run leaves them behind.
 BUILDING, REMOVING = ".building-", ".removing-"
-# SQL of the whole number that a checksum makes of a value, by its type; others it takes as text.
-INTEGERS = "BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT"
-AS_NUMBER = {
-    **dict.fromkeys(INTEGERS.split(), "{0}"),
-    "DOUBLE": "cast(cast({0} as bit) as bigint)",
-    "DATE": "{0} - date '1970-01-01'",
-    # Infinite moments have no microseconds.
-    "TIMESTAMP": "coalesce(epoch_us({0}), md5_number_lower(cast({0} as varchar)))",
-}
-
-
-class ReleaseError(OttError):
-    """A sentence for the user: what is wrong with a release and what to do."""
 
 
 def release_folder() -> Path:
@@ -128,8 +108,11 @@ def read_manifest(release: Path) -> dict:
 
 def is_measure(said: Any) -> bool:
     """Return whether this is what a manifest says of a mart."""
-    kinds = {"rows": int, "checksum": str}
-    return isinstance(said, dict) and all(isinstance(said.get(k), t) for k, t in kinds.items())
+    match said:
+        case {"rows": int(), "checksum": str()}:
+            days = said.get("days", {})
+            return isinstance(days, dict) and all(map(is_measure, days.values()))
+    return False
 
 
 def verify(release: Path) -> dict:
@@ -199,19 +182,26 @@ def find_release(folder: Path, name: str | None) -> Path:
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, folder: Path, marts: list[str], about: dict
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    marts: Marts,
+    about: dict,
+    *,
+    is_compact: bool = False,
 ) -> Path:
     """Copy marts into a new release, check the copy, serve it, and return its folder.
 
     `connection` is one of the work database that holds `marts` in its schema `marts`; `about` goes
-    into the manifest. Raises ReleaseError, and leaves what is served as it was, when the copy
-    cannot be made, or the `project` in `about` is not the one that publishes here.
+    into the manifest, and `is_compact` asks for a file without dead space. Raises ReleaseError, and
+    leaves what is served as it was, when the copy cannot be made, or the `project` in `about` is
+    not the one that publishes here.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder):
             refuse_folder_as_link(folder)
-            refuse_other_project(folder, about.get("project"))
+            last = last_manifest(folder)
+            refuse_other_project(folder, last.get("project"), about.get("project"))
             # What killed runs have left behind.
             for path in (*folder.glob(f"{BUILDING}*"), *folder.glob(f"{REMOVING}*")):
                 shutil.rmtree(path, ignore_errors=True)
@@ -221,8 +211,7 @@ def publish(
             building = folder / (BUILDING + name)
             building.mkdir()
             try:
-                originals = copy_marts(connection, marts, building / DATABASE)
-                copies = check_copies(connection, originals, building / DATABASE)
+                copies = copy(connection, marts, building / DATABASE, last, is_compact=is_compact)
                 write_manifest(building, name, created_at, copies, about)
                 make_durable(building)
                 release = building.rename(folder / name)
@@ -280,17 +269,20 @@ def this_project(folder: Path) -> dict[str, str]:
     return {"path": os.path.relpath(ott.home, folder.resolve()), "host": socket.gethostname()}
 
 
-def refuse_other_project(folder: Path, project: dict[str, str] | None) -> None:
+def last_manifest(folder: Path) -> dict:
+    """Return the manifest of the last release that has one to be read; an empty one without any."""
+    for release in reversed(list_releases(folder)):
+        with suppress(ReleaseError):
+            return read_manifest(release)
+    return {}
+
+
+def refuse_other_project(folder: Path, other: Any, project: dict[str, str] | None) -> None:
     """Raise ReleaseError when the last release is of a project that is still somewhere else.
 
     Whatever is at the same place counts as the same project, and one of this machine that is gone
     as moved here. Releases of older versions say nothing of theirs.
     """
-    other = None
-    for release in reversed(list_releases(folder)):
-        with suppress(ReleaseError):
-            other = read_manifest(release).get("project")
-            break
     match other:
         case {"path": str() as path, "host": str() as host} if project and path != project["path"]:
             where = (folder.resolve() / path).resolve()
@@ -303,150 +295,6 @@ def refuse_other_project(folder: Path, project: dict[str, str] | None) -> None:
             "OTT_RELEASE_PATH name a folder of this project's own; or, to publish there in place "
             f"of the other one from now on, build once with {TAKE_OVER}=1."
         )
-
-
-def copy_marts(
-    connection: duckdb.DuckDBPyConnection, marts: list[str], database: Path
-) -> dict[str, tuple]:
-    """Copy marts with their comments into a new database file; fingerprint the originals."""
-    source = connection.execute("select current_database()").fetchone()[0]
-    connection.execute(
-        f"attach {text(str(database))} as {COPY}"
-        f" (read_write, storage_version {text(STORAGE_VERSION)})"
-    )
-    try:
-        # One transaction reads all marts at one moment; closing undoes what is not committed.
-        with connection.cursor() as transaction:
-            transaction.begin()
-            transaction.execute(f"create schema {COPY}.marts")
-            for mart in tqdm(marts, desc="Publishing", unit="mart", disable=None, leave=False):
-                transaction.execute(
-                    f"create table {COPY}.marts.{name(mart)} as "
-                    f"select * from {name(source)}.marts.{name(mart)}"
-                )
-            copy_comments(transaction, source, marts)
-            originals = {
-                mart: fingerprint(transaction, f"{name(source)}.marts.{name(mart)}")
-                for mart in marts
-            }
-            transaction.commit()
-    finally:
-        # Writes everything into the file and removes its log.
-        connection.execute(f"detach {COPY}")
-    return originals
-
-
-def check_copies(
-    connection: duckdb.DuckDBPyConnection, originals: dict[str, tuple], database: Path
-) -> dict[str, dict]:
-    """Hold the marts of a database file against the fingerprints of their originals.
-
-    Reads the file anew, with the memory and the version of DuckDB that read the originals. Returns
-    rows and checksum of each mart; raises ReleaseError with those that differ.
-    """
-    connection.execute(f"attach {text(str(database))} as {COPY} (read_only)")
-    try:
-        differing = [
-            mart
-            for mart, original in originals.items()
-            if fingerprint(connection, f"{COPY}.marts.{name(mart)}") != original
-        ]
-        if differing:
-            raise ReleaseError(
-                f"The copy differs from the work database in {', '.join(differing)}; build again."
-            )
-        return measure_marts(connection, list(originals), f"{COPY}.marts")
-    finally:
-        connection.execute(f"detach {COPY}")
-
-
-def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple:
-    """Return columns and types, number of rows, and the sum of DuckDB's hash of each row.
-
-    Fast, but only to be compared within one version of DuckDB, whose hash is its own affair.
-    """
-    columns = connection.execute(f"describe {relation}").fetchall()
-    # The constant, because a hash mixes all values but the last.
-    values = ", ".join([*(name(column) for column, *_ in columns), "0"])
-    measures = connection.execute(f"select count(*), sum(hash({values})) from {relation}")
-    return [column[:2] for column in columns], measures.fetchone()
-
-
-def copy_comments(connection: duckdb.DuckDBPyConnection, source: str, marts: list[str]) -> None:
-    """Give the copies the comments of the originals."""
-    where = "where database_name = $1 and schema_name = 'marts' and comment is not null"
-    found = connection.execute(
-        f"select table_name, null, comment from duckdb_tables() {where}"
-        f" union all select view_name, null, comment from duckdb_views() {where}"
-        f" union all select table_name, column_name, comment from duckdb_columns() {where}",
-        [source],
-    ).fetchall()
-    for table, column, comment in found:
-        if table in marts:
-            kind = "column" if column else "table"
-            place = ".".join(map(name, [table, column] if column else [table]))
-            connection.execute(f"comment on {kind} {COPY}.marts.{place} is {text(comment)}")
-
-
-def list_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the names of the relations of schema `marts` in the connection's own database."""
-    found = connection.execute(
-        "select table_name from information_schema.tables"
-        " where table_catalog = current_database() and table_schema = 'marts' order by all"
-    )
-    return [mart for (mart,) in found.fetchall()]
-
-
-def measure_marts(
-    connection: duckdb.DuckDBPyConnection, marts: list[str], schema: str = "marts"
-) -> dict[str, dict]:
-    """Return each mart's number of rows and a checksum of its values, whatever their order."""
-    measured = {}
-    for mart in marts:
-        relation = f"{schema}.{name(mart)}"
-        columns = connection.execute(f"describe {relation}").fetchall()
-        rows, checksum = connection.execute(checksum_query(relation, columns)).fetchone()
-        measured[mart] = {"rows": rows, "checksum": str(checksum)}
-    return measured
-
-
-def checksum_query(relation: str, columns: list[tuple]) -> str:
-    """Return the query for the number of rows and the checksum of a relation.
-
-    `columns` begin with name and type. MD5 and whole numbers are the same in every DuckDB, its own
-    hash is not. MD5 is slow and most texts occur many times, so rows with the same texts are taken
-    together: MD5 of the texts, the number of these rows and a sum of a hash of each row's numbers.
-
-    The hash: each number times a constant of its column (62 bits, odd; a missing number counts as
-    2^64, which none is), these joined by xor, folded to 62 bits and squared, so that it matters
-    which numbers share a row.
-    """
-    texts, numbers = [], ["0::hugeint"]
-    for column, kind, *_ in columns:
-        if kind in AS_NUMBER:
-            number = AS_NUMBER[kind].format(name(column))
-            factor = int.from_bytes(md5(column.encode()).digest()[:8]) >> 2 | 1
-            numbers.append(f"{factor} * coalesce(cast({number} as hugeint), {2**64})")
-        else:
-            texts.append(f"coalesce(cast({name(column)} as varchar), chr(30)) as text_{len(texts)}")
-    keys = "".join(f"text_{index}, " for index in range(len(texts)))
-    row = reduce("xor({}, {})".format, numbers)
-    values = ", ".join([*texts, f"{row} as number"])
-    return f"""
-        select
-            cast(coalesce(sum(row_count), 0) as bigint),
-            coalesce(sum(cast(
-                md5_number_lower(concat_ws(chr(31), {keys} row_count, total)) as hugeint
-            )), 0)
-        from (
-            select {keys} count(*) as row_count, sum((folded * folded) >> 32) as total
-            from (
-                select {keys} xor(number, number >> 62) & {2**62 - 1} as folded
-                from (select {values} from {relation})
-            )
-            group by all
-        )
-    """
 
 
 def write_manifest(
@@ -529,16 +377,6 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def name(identifier: str) -> str:
-    """Quote an SQL identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """Quote an SQL text."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def describe_releases(folder: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from conftest import Project, assert_same, clean_environment
 
-from ott import releases
+from ott import copies, releases
 
 ODD_NAME = 'it\'s 100 % #1; [a]* ü "q" {b}'
 # dbt takes no quotes in the name of a database, nor a hash.
@@ -122,12 +122,12 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
         rows = connection.sql("from rows").fetchall()
         path = folder / f"events.{kind}"
         if kind == "database":
-            connection.execute(f"attach {releases.text(str(path))} as platform")
+            connection.execute(f"attach {copies.text(str(path))} as platform")
             connection.execute("create table platform.events as from rows")
             source = {"database": "data/events.database", "schema": "main", "table": "events"}
         else:
             form = {"jsonl": "json"}.get(kind, kind)
-            connection.execute(f"copy rows to {releases.text(str(path))} (format {form})")
+            connection.execute(f"copy rows to {copies.text(str(path))} (format {form})")
     variables = json.dumps({"events_source": source})
     select = ["--select", "base_compliance_events", "--vars", variables]
     result = odd_project.dbt(
@@ -136,10 +136,10 @@ def test_events_are_those_of_the_project_and_not_of_where_dbt_is_called(
     assert result.returncode == 0, result.stdout
     with duckdb.connect(odd_project.root / ODD_DATABASE, read_only=True) as connection:
         if kind == "database":
-            attached = f"{releases.text(str(path))} as ott_events_source (read_only)"
+            attached = f"{copies.text(str(path))} as ott_events_source (read_only)"
             connection.execute(f"attach {attached}")
         # Where the query's own paths begin, as in a build.
-        connection.execute(f"set file_search_path = {releases.text(str(odd_project.root))}")
+        connection.execute(f"set file_search_path = {copies.text(str(odd_project.root))}")
         assert connection.sql("from staging.base_compliance_events").fetchall() == rows
 
 

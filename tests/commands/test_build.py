@@ -144,6 +144,7 @@ def test_every_variable_can_be_changed(built_project, new_project):
         "power": 0.9,
         "top_risk_users": 12,
         "publish_row_level_marts": False,
+        "compact_release": True,
     }
     assert sorted(changed) == sorted(read_vars(project))
     result = project.build("--vars", json.dumps(changed))
@@ -261,4 +262,4 @@ def test_the_locked_duckdb_opens_a_database_that_a_newer_one_wrote(built_project
         (tags,) = connection.sql(
             "select tags from duckdb_databases() where database_name = 'ott_build'"
         ).fetchone()
-    assert tags["storage_version"].startswith("v1.4.0")
+    assert tags["storage_version"].startswith("v1.0.0")

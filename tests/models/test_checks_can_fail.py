@@ -78,7 +78,7 @@ insert into intermediate.int_quarantined_members values ('region', 'EU', 1, 1, 0
 -- compliance_by_concurrent_streams_counts_each_number_once
 insert into marts.compliance_by_concurrent_streams from marts.compliance_by_concurrent_streams;
 -- int_checked_events_have_one_fingerprint_a_day
-update intermediate.int_checked_events set fingerprint = 1 where event_id = 17;
+update marts.int_checked_events set fingerprint = 1 where event_id = 17;
 -- compliance_by_member_has_all_members, compliance_by_member_adds_up,
 -- compliance_by_regulation_has_all_members, compliance_by_event_type_has_all_members,
 -- compliance_by_data_sharing_has_all_members, compliance_by_user_risk_tier_has_all_members

@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import new_plugin, rows_of
+from conftest import marts_of, new_plugin, rows_of
 
-from ott import cli, releases
+from ott import cli, copies, releases
 from ott.releases import ReleaseError, current_release, list_releases
 
 MARTS = """
@@ -26,6 +27,37 @@ MARTS = """
         from range(5000) as numbers (i);
     create or replace table marts.compliance_by_region as
         select region, count(*) as events from marts.fct_compliance_events group by region;
+"""
+# The same by days, in a table with rejected rows of which the mart is a view.
+EVENTS = """
+    create schema if not exists marts;
+    create schema if not exists other;
+    create or replace table marts.int_checked_events as
+        select
+            i as event_id, i % 70 as user_age, ['EU', 'US'][i % 2 + 1] as region,
+            date '2026-01-01' + cast(i // 100000 as integer) as event_date, i * 1.1e0 as minutes,
+            if(i % 1000 = 7, 'late', null) as rejection_reasons, i // 100000 as fingerprint
+        from range(400000) as numbers (i);
+    create or replace view marts.fct_compliance_events as
+        select event_id, user_age, region, event_date, minutes
+        from marts.int_checked_events where rejection_reasons is null;
+    comment on view marts.fct_compliance_events is 'Events';
+    comment on column marts.fct_compliance_events.user_age is 'Years';
+    create or replace view marts.quarantined_compliance_events as
+        select event_id, rejection_reasons
+        from marts.int_checked_events where rejection_reasons is not null;
+    comment on view marts.quarantined_compliance_events is 'Others';
+    create or replace table marts.compliance_by_region as
+        select region, count(*) as events from marts.fct_compliance_events group by region;
+    create or replace table other.secret as from range(1000);
+    create or replace view other.seen as from other.secret;
+    create or replace table main.stray as select 1 as one;
+    create or replace table marts.old as select 1 as one;
+    drop table marts.old;
+"""
+NEW_DAY = """
+    update marts.int_checked_events set user_age = 99, fingerprint = 17
+    where event_date = '2026-01-03';
 """
 
 
@@ -44,18 +76,25 @@ def publish(folder, tmp_path, monkeypatch) -> Callable[..., str]:
     """
 
     def publish(
-        change: str = "", project: str = "project", work: str = "work.duckdb", threads: int = 1
+        change: str = "",
+        project: str = "project",
+        work: str = "work.duckdb",
+        threads: int = 1,
+        events: str = MARTS,
+        is_compact: bool = False,
+        storage: str = "v1.0.0",
     ) -> str:
         root = tmp_path / project
         root.mkdir(exist_ok=True)
         (root / "dbt_project.yml").touch()
         monkeypatch.setattr("ott.home", root)
-        with duckdb.connect(root / work) as connection:
-            connection.execute(MARTS + change)
+        config = {"storage_compatibility_version": storage}
+        with duckdb.connect(root / work, config=config) as connection:
+            connection.execute(events + change)
             new_plugin(root / work).configure_connection(connection)
             connection.execute("set threads = 1")
-            marts = releases.list_marts(connection)
-            request = json.dumps({"marts": marts, "about": {}, "threads": threads})
+            request = {"about": {}, "threads": threads, "is_compact": is_compact}
+            request = json.dumps(request | {"marts": marts_of(connection)})
             (answer,) = connection.execute("select publish_release(?)", [request]).fetchone()
             left = connection.execute("select current_setting('threads')").fetchone()
         assert left == (threads,)
@@ -106,6 +145,7 @@ def test_a_release_holds_all_marts_with_their_comments(built_project, release_fi
                 f"select columns('^(table|view|column)_name$'), comment from duckdb_{kind}()"
                 " where schema_name = 'marts'"
             ).fetchall()
+            if row[0] != "int_checked_events"
         )
 
     with (
@@ -113,7 +153,10 @@ def test_a_release_holds_all_marts_with_their_comments(built_project, release_fi
         duckdb.connect(release_file, read_only=True) as release,
     ):
         rows, comments = rows_of(release, "marts"), comments_in(release)
-        assert (rows, comments) == (rows_of(work, "marts"), comments_in(work))
+        originals = rows_of(work, "marts")
+        del originals["marts.int_checked_events"]
+        assert (rows, comments) == (originals, comments_in(work))
+        assert not release.sql("from duckdb_views() where not internal").fetchall()
         places = release.sql("select distinct database, schema from (show all tables)").fetchall()
     assert all(comment for *_, comment in comments)
     assert places == [("ott_compliance", "marts")]
@@ -211,7 +254,7 @@ def test_checksums_are_those_of_every_version_of_duckdb():
             from range(1000) as t (i)
         """)
         measured = releases.measure_marts(connection, ["t"])
-    assert measured == {"t": {"rows": 1000, "checksum": "9371647183453222889787"}}
+    assert measured == {"t": {"rows": 1000, "checksum": "9483920143131903135267"}}
 
 
 # --- What is published ---------------------------------------------------------------------------
@@ -250,15 +293,15 @@ def test_a_part_of_a_build_publishes_nothing_and_says_so(arguments, reason, copi
     ],
 )
 def test_a_copy_that_differs_is_not_served(damage, folder, publish, first, monkeypatch):
-    copy_marts = releases.copy_marts
+    write_marts = copies.write_marts
 
-    def copy_and_damage(connection, marts, database):
-        originals = copy_marts(connection, marts, database)
+    def write_and_damage(connection, source, marts, database):
+        share = write_marts(connection, source, marts, database)
         with duckdb.connect(database) as copy:
             copy.execute(damage)
-        return originals
+        return share
 
-    monkeypatch.setattr(releases, "copy_marts", copy_and_damage)
+    monkeypatch.setattr(copies, "write_marts", write_and_damage)
     with pytest.raises(ReleaseError, match=r"differs .* in fct_compliance_events; build"):
         publish()
     assert list_releases(folder) == [current_release(folder)] == [first]
@@ -274,15 +317,153 @@ def test_publishing_has_the_threads_it_is_given_in_that_of_the_caller(
         folder.write_text("a file in place of a folder")
     real_publish, seen = releases.publish, []
 
-    def watch(connection, *arguments):
+    def watch(connection, *arguments, **options):
         (threads,) = connection.execute("select current_setting('threads')").fetchone()
         seen.append((threads, threading.current_thread()))
-        return real_publish(connection, *arguments)
+        return real_publish(connection, *arguments, **options)
 
     monkeypatch.setattr(releases, "publish", watch)
     with nullcontext() if is_writable else pytest.raises(ReleaseError, match="served: None"):
         publish(threads=3)
     assert seen == [(3, threading.current_thread())]
+
+
+# --- A copy of the file --------------------------------------------------------------------------
+
+
+def fact_of(release: Path) -> dict:
+    """What the manifest says of the events, by day if the release was made of the file."""
+    releases.verify(release)
+    return releases.read_manifest(release)["marts"]["fct_compliance_events"]
+
+
+def contents(release: Path) -> tuple:
+    """Schemas, kinds of relations, rows and comments of a release."""
+    with duckdb.connect(release / releases.DATABASE, read_only=True) as connection:
+        return (
+            connection.sql(
+                "select distinct table_schema, table_type from information_schema.tables"
+            ).fetchall(),
+            connection.sql("from (describe marts.fct_compliance_events)").fetchall(),
+            rows_of(connection, "marts"),
+            sorted(
+                connection.sql(
+                    "select comment from duckdb_tables() where comment is not null union all"
+                    " select comment from duckdb_columns() where comment is not null"
+                ).fetchall()
+            ),
+        )
+
+
+def test_a_copy_of_the_file_holds_what_a_compact_copy_does(folder, publish):
+    copied, compact = (folder / publish(events=EVENTS, is_compact=flag) for flag in (False, True))
+    assert contents(copied) == contents(compact)
+    places, *_, comments = contents(copied)
+    assert places == [("marts", "BASE TABLE")] and comments == [
+        ("Events",),
+        ("Others",),
+        ("Years",),
+    ]
+    by_day, whole = fact_of(copied), fact_of(compact)
+    assert [*by_day["days"]] == [f"2026-01-0{day}" for day in range(1, 5)]
+    assert "days" not in whole
+    assert [by_day[key] for key in ("rows", "checksum")] == [399_600, whole["checksum"]]
+    with duckdb.connect(copied / releases.DATABASE, read_only=True) as connection:
+        tables = connection.sql("select table_name from duckdb_tables() order by all").fetchall()
+        assert [name for (name,) in tables] == [
+            "compliance_by_region",
+            "fct_compliance_events",
+            "quarantined_compliance_events",
+        ]
+        tags = connection.sql("select tags from duckdb_databases() where not internal").fetchone()
+        assert tags[0]["storage_version"].startswith("v1.0.0")
+
+
+def test_the_work_database_stays_locked(folder, tmp_path):
+    """A process that closes a file loses its locks on it, so that another build could begin."""
+    work = tmp_path / "work.duckdb"
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1])"
+    with duckdb.connect(work, config={"storage_compatibility_version": "v1.0.0"}) as connection:
+        connection.execute(EVENTS)
+        release = releases.publish(connection, folder, marts_of(connection), {})
+        other = subprocess.run([sys.executable, "-c", code, work], capture_output=True, text=True)
+        assert "Conflicting lock is held" in other.stderr
+    assert fact_of(release)["days"]
+
+
+@pytest.mark.parametrize(
+    ("change", "storage"),
+    [
+        ("create or replace table other.filler as select random() from range(3e6);", "v1.0.0"),
+        ("", "v1.4.0"),
+        ("create or replace view marts.fct_compliance_events as select event_id, 0 as user_age,"
+         " region, event_date, minutes from marts.int_checked_events"
+         " where rejection_reasons is null;", "v1.0.0"),
+        ("create or replace view marts.fct_compliance_events as select region, event_id, event_date"
+         " from marts.int_checked_events where rejection_reasons is null;", "v1.0.0"),
+        ("create or replace view marts.fct_compliance_events as"
+         " select * exclude (rejection_reasons, fingerprint) from marts.int_checked_events"
+         " where event_id > 9;", "v1.0.0"),
+    ],
+    ids=["mostly dead", "another format", "masked", "other columns", "other rows"],
+)  # fmt: skip
+def test_rows_are_copied_where_the_file_will_not_do(folder, publish, change, storage):
+    publish(events=EVENTS, storage=storage)
+    release = folder / publish(change, events=EVENTS, storage=storage)
+    assert "days" not in fact_of(release)
+    expected = folder / publish(change, events=EVENTS, storage=storage, is_compact=True)
+    assert contents(release) == contents(expected)
+
+
+def test_what_only_the_log_has_is_published(folder, tmp_path):
+    """As long as somebody writes, it is not in the file."""
+    config = {"storage_compatibility_version": "v1.0.0"}
+    with duckdb.connect(tmp_path / "work.duckdb", config=config) as connection:
+        connection.execute(EVENTS + "checkpoint")
+        with connection.cursor() as other:
+            other.execute("begin; create table other.unfinished as select 1 as one")
+            connection.execute(NEW_DAY)
+            release = releases.publish(connection, folder, marts_of(connection), {})
+    assert "days" not in fact_of(release)
+    with duckdb.connect(release / releases.DATABASE, read_only=True) as connection:
+        changed = "select count(*) from marts.fct_compliance_events where user_age = 99"
+        assert connection.sql(changed).fetchone() == (99_900,)
+
+
+def test_only_days_that_changed_are_measured(folder, publish, monkeypatch):
+    """And give the checksum that all days give when they are measured anew."""
+    measured, measure = [], copies.measure
+
+    def watch(connection, relation, columns, *days):
+        measured.append(days)
+        return measure(connection, relation, columns, *days)
+
+    monkeypatch.setattr(copies, "measure", watch)
+    first = fact_of(folder / publish(events=EVENTS))
+    measured.clear()
+    second = folder / publish(events=EVENTS)
+    assert measured == [] and fact_of(second) == first
+    measured.clear()
+    release = folder / publish(NEW_DAY, events=EVENTS)
+    assert [where for _, where in filter(None, measured)] == ["\"event_date\" in ('2026-01-03')"]
+    fact = fact_of(release)
+    assert [day for day in first["days"] if fact["days"][day] != first["days"][day]] == [
+        "2026-01-03"
+    ]
+    compact = fact_of(folder / publish(NEW_DAY, events=EVENTS, is_compact=True))
+    assert fact["checksum"] == compact["checksum"] != first["checksum"]
+    # Another hash, other views: fingerprints say nothing.
+    for change in ("version", "view"):
+        publish(events=EVENTS)
+        measured.clear()
+        if change == "version":
+            monkeypatch.setattr(duckdb, "__version__", "2.0.0")
+        sql = "create or replace view marts.fct_compliance_events as select event_id, user_age,"
+        sql += " region, event_date, minutes from marts.int_checked_events"
+        sql += " where rejection_reasons is null and event_id >= 0;"
+        publish(sql if change == "view" else "", events=EVENTS)
+        (where,) = [where for _, where in filter(None, measured)]
+        assert where.count("2026") == 4
 
 
 # --- Keeping, verifying, rolling back ------------------------------------------------------------
@@ -377,7 +558,10 @@ SOUND = {
     "database": SHA | {"bytes": 1},
     "marts": {"dim_users": {"rows": 1, "checksum": ""}},
 }
-MEASURES = (None, {"rows": "1", "checksum": ""}, {"rows": 1})
+MEASURES = (
+    *(None, {"rows": "1", "checksum": ""}, {"rows": 1}),
+    *({"rows": 1, "checksum": "", "days": days} for days in ([], None, {"2026-01-01": {}})),
+)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import duckdb
 import pytest
 from conftest import assert_same
 
+from ott import releases
+
 # Types as a data platform would have them.
 TYPED = """
     select * replace (
@@ -88,15 +90,18 @@ def test_parquet_files_give_the_marts_of_the_seed_and_a_new_file_adds_only_its_d
     # Text that nobody reads of an accepted event: gone when its day is built again.
     with duckdb.connect(project.root / "ott_build.duckdb") as connection:
         marked = connection.execute(
-            "update intermediate.int_checked_events set raw_region = 'marked'"
+            "update marts.int_checked_events set raw_region = 'marked'"
             " where rejection_reasons is null"
         ).fetchall()
     before = {*project.releases.glob("2*")}
     result = project.build(*variables("data/*.parquet"))
     assert result.returncode == 0, result.stdout
     assert {*project.releases.glob("2*")} > before, result.stdout
-    assert_same(project.contents("marts"), built_project.contents("marts"))
-    left = "select count(*) from intermediate.int_checked_events where raw_region = 'marked'"
+    released = f"release/current/{releases.DATABASE}"
+    assert_same(
+        project.contents("marts", file=released), built_project.contents("marts", file=released)
+    )
+    left = "select count(*) from marts.int_checked_events where raw_region = 'marked'"
     assert query(project, left) == marked != [(0,)]
 
 

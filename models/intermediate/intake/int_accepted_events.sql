@@ -17,16 +17,11 @@ accepted as (
         {%- for column in event_columns() if column.kind == 'attribute' %}
             {{ column.name }},
         {%- endfor %}
-        status = 'violation' as is_violation,
-        cast(extract(hour from occurred_at) as integer) as event_hour,
-        source_date as event_date,
-        {{ weekday('source_date') }} as weekday,
-        case
-            {%- for band in age_bands() %}
-                when {{ 'user_age < ' ~ band.below if band.below else 'user_age is not null' }}
-                    then '{{ band.age_band }}'
-            {%- endfor %}
-        end as age_band,
+        is_violation,
+        event_hour,
+        event_date,
+        weekday,
+        age_band,
         occurred_at
     from checked_events
     where rejection_reasons is null

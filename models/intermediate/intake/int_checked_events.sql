@@ -2,8 +2,13 @@
     materialized='incremental',
     incremental_strategy='insert_overwrite' if target.type == 'spark' else 'append',
     pre_hook="{{ drop_outdated_days(ref('int_source_days')) }}",
-    partition_by=['source_date'] if target.type == 'spark' else none
+    partition_by=['source_date'] if target.type == 'spark' else none,
+    schema='intermediate' if target.type == 'spark' else 'marts'
 ) }}
+
+{#- A release is a copy of the work database's file in which this table becomes
+    `fct_compliance_events`. DuckDB moves no table to another schema, and columns stay in their
+    order: those of the fact come in that of its contract. -#}
 
 {% set reason_columns = judged_columns() | map(attribute='name') | join('_reason, reasons.') %}
 {% set reason_columns = 'reasons.' ~ reason_columns ~ '_reason' %}
@@ -129,6 +134,44 @@ stored as (
         fingerprint,
         source_date
     from checked
+),
+
+derived as (
+    select
+        event_id,
+        user_id,
+        region,
+        regulation,
+        event_type,
+        status,
+        data_shared,
+        user_age,
+        concurrent_streams,
+        session_duration_minutes,
+        status = 'violation' as is_violation,
+        cast(extract(hour from occurred_at) as integer) as event_hour,
+        source_date as event_date,
+        {{ weekday('source_date') }} as weekday,
+        case
+            {%- for band in age_bands() %}
+                when {{ 'user_age < ' ~ band.below if band.below else 'user_age is not null' }}
+                    then '{{ band.age_band }}'
+            {%- endfor %}
+        end as age_band,
+        occurred_at,
+        {%- for column in event_columns() if column.kind == 'attribute' %}
+            {{ column.name }},
+        {%- endfor %}
+        {%- for column in event_columns() %}
+            raw_{{ column.name }},
+        {%- endfor %}
+        rejection_reasons,
+        copies,
+        superseded,
+        day_fingerprint,
+        fingerprint,
+        source_date
+    from stored
 )
 
-select * from stored
+select * from derived

@@ -1,4 +1,4 @@
-{# Clients read a release, which is a copy. #}
+{# In a release it is a table. #}
 {{ config(materialized='view') }}
 
 with further_members as (

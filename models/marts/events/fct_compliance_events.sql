@@ -1,4 +1,4 @@
-{# Clients read a release, which is a copy. #}
+{# A view of what int_checked_events holds, and in a release that table itself: see `kept_of`. #}
 {{ config(materialized='view') }}
 
 -- With too many rejected rows no fact is built: the quarantine and its check come first.

@@ -1,6 +1,3 @@
-{# Clients read a release, which is a copy. #}
-{{ config(materialized='view') }}
-
 with checked_events as (
     select * from {{ ref('int_checked_events') }}
 ),

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.pq import Conninfo
 from tqdm import tqdm
 
-from ott import OttError, releases
+from ott import OttError, copies, releases
 from ott.catalog import SCHEMA, Release, Table
 
 NEXT = "__next"
@@ -169,10 +169,10 @@ def _copy_table(
         for column, kind in zip(table.columns, types, strict=True)
     ]
     _run(target, "create table {} ({})", new, sql.SQL(", ").join(columns))
-    names = ((releases.name(column.name), column.type) for column in table.columns)
+    names = ((copies.name(column.name), column.type) for column in table.columns)
     values = (f"replace({n}, chr(0), chr(65533))" if k == "VARCHAR" else n for n, k in names)
     result = source.connection.execute(
-        f"select {', '.join(values)} from {SCHEMA}.{releases.name(table.name)}"
+        f"select {', '.join(values)} from {SCHEMA}.{copies.name(table.name)}"
     )
     # Frozen rows are seen by transactions that began before the copy, too. Without it, a reader
     # with an old snapshot would find the new tables empty.

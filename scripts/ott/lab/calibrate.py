@@ -30,15 +30,23 @@ from tqdm import tqdm
 from ott import PROJECT, OttError
 from ott.lab import DBT, environment_without_settings, markdown_table
 from ott.lab.worlds import AS_OF, TREND, WORLDS, Outcome, Verdict, World
-from ott.registry import COLUMNS
+from ott.registry import COLUMNS, registry
 
 LEVEL = 0.95
 BASELINE_RUNS = 20
 
 RAW_EVENTS = "raw_compliance_events"
 ACCEPTED_EVENTS = "int_checked_events"
-ACCEPTED_COLUMNS = """
-    * exclude (timestamp), "timestamp" as occurred_at, cast("timestamp" as date) as source_date
+_BANDS = "".join(
+    f" when {f'user_age < {below}' if (below := band['below']) else 'user_age is not null'}"
+    f" then '{band['age_band']}'"
+    for band in registry("age_bands")
+)
+# What int_checked_events stores of an event.
+ACCEPTED_COLUMNS = f"""
+    * exclude (timestamp), "timestamp" as occurred_at, cast("timestamp" as date) as source_date,
+    source_date as event_date, status = 'violation' as is_violation,
+    hour(occurred_at) as event_hour, dayname(event_date) as weekday, case{_BANDS} end as age_band
 """
 TARGETS = (
     *("violation_associations", "compliance_by_member", "violation_trend"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from ott.releases import name, text
+from ott.copies import name, text
 from ott.source.files import fold, hive_keys, is_remote, literals, opened
 from ott.source.parts import Part, Reader
 from ott.source.sentences import SourceError, explained, lacks, short, unusable

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 from tqdm import tqdm
 
-from ott.releases import name, text
+from ott.copies import name, text
 from ott.source.csv_files import CsvReader
 from ott.source.files import (
     find_files,

@@ -18,8 +18,8 @@ import duckdb
 import pyarrow as pa
 
 import ott
+from ott.copies import text
 from ott.files import encoding_problem
-from ott.releases import text
 from ott.source.sentences import SourceError, unusable
 
 # Formats by the ending of a path, less that of a compression.

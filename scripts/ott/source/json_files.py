@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ott.releases import name, text
+from ott.copies import name, text
 from ott.source.files import fold, hive_keys, is_remote, literals, opened
 from ott.source.parts import Part, Reader
 from ott.source.sentences import explained, lacks, unusable

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from ott.releases import name, text
+from ott.copies import name, text
 from ott.source.files import fold, hive_keys, literals
 from ott.source.sentences import SourceError, explained, lacks, unusable
 

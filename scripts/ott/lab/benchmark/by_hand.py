@@ -11,8 +11,8 @@ HERE = Path(__file__).parent
 
 def build(events: str, folder: Path, memory_limit: str | None = None) -> None:
     """Write the tables into by_hand.duckdb in a folder, from the Parquet files of a glob."""
-    # As the project's profile has it; DuckDB's default format takes longer to write.
-    config = {"storage_compatibility_version": "v1.4.0"}
+    # As the project's profile has it.
+    config = {"storage_compatibility_version": "v1.0.0"}
     config |= {"memory_limit": memory_limit} if memory_limit else {}
     with duckdb.connect(folder / "by_hand.duckdb", config=config) as connection:
         chosen = {name: value for name, value in variables().items() if value != {}}
