@@ -7,8 +7,8 @@
     / nullif(1 - {{ squared_events }} / ({{ events }} * {{ events }}), 0)
 {%- endmacro %}
 
-{#- The sum over users of (violations - events * rate)^2, multiplied out, so that no user is looked at
-    twice. -#}
+{#- The sum over users of (violations - events * rate)^2, multiplied out, so that no user is looked
+    at twice. -#}
 {% macro residuals_of_sums(rate, squared_violations, products, squared_events) -%}
     (
         {{ squared_violations }}
@@ -27,8 +27,8 @@
     ) }}
 {%- endmacro %}
 
-{#- Aggregate over users: the sum of a product of two counts of events. Events without a user stand in
-    one row, though each is a cluster of its own, whose counts are 0 or 1. -#}
+{#- Aggregate over users: the sum of a product of two counts of events. Events without a user stand
+    in one row, though each is a cluster of its own, whose counts are 0 or 1. -#}
 {% macro sum_over_clusters(count, other) -%}
     sum({{ count }} * {% if may_be_missing('user_id') -%}
         case when user_id is null then 1 else {{ other }} end

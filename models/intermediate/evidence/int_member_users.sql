@@ -169,6 +169,7 @@ squares as (
         from {{ name }}_residuals
         {%- if has_lone_events %}
 
+            -- Each without a user lies 1 - rate or -rate from it.
             union all
 
             select

@@ -157,41 +157,29 @@ pairs as (
     {%- endfor %}
 ),
 
-{%- if kinds_of_events | length > 1 %}
+-- The events of a user that lack a metric of a pair: mostly few, or none.
+incomplete as (
+    select
+        {%- for metric_x, metric_y in metric_pairs %}
+            count(*) filter (where {{ metric_x }} is null or {{ metric_y }} is null)
+                as {{ metric_x }}_and_{{ metric_y }},
+        {%- endfor %}
+        user_id
+    from {{ ref('int_accepted_events') }}
+    where {{ sent_metrics() | join(' is null or ') }} is null
+    group by user_id
+),
 
-    -- The events of a user that lack a metric of a pair: mostly few, or none.
-    incomplete as (
-        select
-            {%- for metric_x, metric_y in metric_pairs %}
-                count(*) filter (where {{ metric_x }} is null or {{ metric_y }} is null)
-                    as {{ metric_x }}_and_{{ metric_y }},
-            {%- endfor %}
-            user_id
-        from {{ ref('int_accepted_events') }}
-        where
-            {%- for metric in sent_metrics() %}
-                {{ 'or ' if not loop.first }}{{ metric }} is null
-            {%- endfor %}
-        group by user_id
-    ),
-{%- endif %}
-
--- The events of a user that have both metrics of a pair.
+-- And those that have both.
 user_counts as (
     select
         {%- for metric_x, metric_y in metric_pairs %}
             {%- set pair = metric_x ~ '_and_' ~ metric_y %}
-            {%- if kinds_of_events | length > 1 %}
-                cast(users.events - coalesce(incomplete.{{ pair }}, 0) as double) as {{ pair }},
-            {%- else %}
-                cast(users.events as double) as {{ pair }},
-            {%- endif %}
+            cast(users.events - coalesce(incomplete.{{ pair }}, 0) as double) as {{ pair }},
         {%- endfor %}
         users.user_id
     from {{ ref('dim_users') }} as users
-    {%- if kinds_of_events | length > 1 %}
-        left join incomplete on users.user_id = incomplete.user_id
-    {%- endif %}
+    left join incomplete on users.user_id = incomplete.user_id
 ),
 
 events_of_users as (
