@@ -4,7 +4,7 @@
     'regulation': 'user_places',
     'region_and_regulation': 'user_places',
     'age_band': 'user_places',
-    'weekday': 'user_days',
+    'weekday': 'event_date_users',
 } %}
 {% set place_columns = [] %}
 {% for dimension in tested_dimensions() if counted_in.get(dimension.dimension) == 'user_places' %}
@@ -27,7 +27,8 @@ user_places as (
     group by {{ (['user_id'] + place_columns) | join(', ') }}
 ),
 
-user_days as (
+-- Which weekday it is, the day tells.
+event_date_users as (
     select
         user_id,
         event_date,
@@ -53,7 +54,7 @@ user_days as (
     {%- endif %}
 ),
 
-{%- for dimension in tested_dimensions() %}
+{%- for dimension in tested_dimensions() if dimension.dimension != 'event_date' %}
     {%- set name = dimension.dimension %}
     {%- set columns = dimension.columns | join(', ') %}
     {%- set events = ref('int_accepted_events') %}
@@ -73,8 +74,6 @@ user_days as (
                 and accepted_events.{{ columns }} = further_members.raw_value
     ),
     {%- endif %}
-    {%- set users = 'user_days' if name == 'event_date' else name ~ '_users' %}
-    {%- if name != 'event_date' %}
 
     {{ name }}_users as (
         select
@@ -92,14 +91,15 @@ user_days as (
         from {{ counted_in.get(name, events) }}
         group by user_id, {{ columns }}
     ),
-    {%- endif %}
+{%- endfor %}
+
+{%- for dimension in tested_dimensions() %}
+    {%- set name = dimension.dimension %}
+    {%- set columns = dimension.columns | join(', ') %}
 
     {{ name }}_members as (
         select
             {{ columns }},
-            count(user_id) as users,
-            sum(events) as events,
-            {{ sum_over_clusters('events', 'events') }} as squared_events,
             -- Rates of few binary digits make sums that doubles hold exactly, whatever the order of
             -- rows.
             {%- for outcome in outcomes() %}
@@ -112,9 +112,12 @@ user_days as (
                     sum_over_clusters(outcome_events, outcome_events),
                     sum_over_clusters(outcome_events, 'events'),
                     sum_over_clusters('events', 'events')
-                ) }} as {{ outcome }}_squares{{ ',' if not loop.last }}
+                ) }} as {{ outcome }}_squares,
             {%- endfor %}
-        from {{ users }}
+            {{ sum_over_clusters('events', 'events') }} as squared_events,
+            sum(events) as events,
+            count(user_id) as users
+        from {{ name }}_users
         group by {{ columns }}
     ),
 
@@ -127,7 +130,7 @@ user_days as (
                     as {{ outcome }}_residual,
             {%- endfor %}
             sum(users.events) as events
-        from {{ users }} as users
+        from {{ name }}_users as users
         inner join {{ name }}_members as members
             on
                 {%- for column in dimension.columns %}
@@ -144,11 +147,11 @@ members as (
             '{{ dimension.dimension }}' as dimension,
             {{ member_text(dimension.columns) }} as member,
             users,
-            events * events / squared_events as effective_users,
             {%- for outcome in outcomes() %}
                 {{ clustered_variance(outcome ~ '_squares', 'events', 'squared_events') }}
-                    as {{ outcome }}_variance{{ ',' if not loop.last }}
+                    as {{ outcome }}_variance,
             {%- endfor %}
+            events * events / squared_events as effective_users
         from {{ dimension.dimension }}_members
         {{ 'union all' if not loop.last }}
     {%- endfor %}
@@ -157,7 +160,6 @@ members as (
 squares as (
     {%- for dimension in tested_dimensions() %}
         {%- set name = dimension.dimension %}
-        {%- set users = 'user_days' if name == 'event_date' else name ~ '_users' %}
         select
             '{{ name }}' as dimension,
             {%- for outcome in outcomes() %}
@@ -183,7 +185,7 @@ squares as (
                 {%- endfor %}
                 sum(users.events) as events,
                 sum(users.events) as squared_events
-            from {{ users }} as users
+            from {{ name }}_users as users
             inner join {{ name }}_members as members
                 on
                     {%- for column in dimension.columns %}
@@ -198,12 +200,12 @@ squares as (
 overall as (
     select
         dimension,
-        sum(events) * sum(events) / sum(squared_events) as effective_users,
         {%- for outcome in outcomes() %}
             {{ clustered_variance(
                 'sum(' ~ outcome ~ '_squares)', 'sum(events)', 'sum(squared_events)'
-            ) }} as {{ outcome }}_variance{{ ',' if not loop.last }}
+            ) }} as {{ outcome }}_variance,
         {%- endfor %}
+        sum(events) * sum(events) / sum(squared_events) as effective_users
     from squares
     group by dimension
 ),
