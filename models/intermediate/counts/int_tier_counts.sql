@@ -18,9 +18,13 @@ tiers as (
         cast(sum(warning_events) as bigint) as warning_events,
         cast(sum(violation_events) as bigint) as violation_events,
         count(*) as users,
-        {{ clustered_variance(squared_residuals('violation_events', 'events'), 'events') }}
+        {{ clustered_variance(
+            squared_residuals('violation_events', 'events'), 'sum(events)', 'sum(events * events)'
+        ) }}
             as violation_variance,
-        {{ clustered_variance(squared_residuals('warning_events', 'events'), 'events') }}
+        {{ clustered_variance(
+            squared_residuals('warning_events', 'events'), 'sum(events)', 'sum(events * events)'
+        ) }}
             as warning_variance
     from users
     group by risk_tier

@@ -45,7 +45,7 @@ spreads as (
         select
             means.metric,
             means.counted,
-            max(means.events) as events,
+            cast(max(means.events) as double) as events,
             case
                 when count(*) > 1
                     then {{ exact_sum(
@@ -71,26 +71,35 @@ spreads as (
     {%- endfor %}
 ),
 
+-- Whole numbers once a value, and not once an event.
+durations as (
+    select
+        value_counts.metric_value as session_duration_minutes,
+        {%- for counted in kinds_of_events %}
+            {{ as_exact(ranks[counted], digits=1) }} as rank_among_{{ counted }},
+        {%- endfor %}
+        {{ as_exact('value_counts.metric_value - means.mean_value') }} as value_deviation
+    from {{ ref('int_value_counts') }} as value_counts
+    inner join means on value_counts.metric = means.metric
+    where means.metric = 'session_duration_minutes' and means.counted = 'events'
+),
+
 -- Events alike in all but the duration count together, with its mean.
 combinations as (
     select
         {%- for counted in kinds_of_events %}
-            {{ exact_sum(ranks[counted], digits=1) }}
-            / nullif(count(value_counts.{{ counted }}), 0) as mean_rank_among_{{ counted }},
+            {{ sum_of_exact('durations.rank_among_' ~ counted, digits=1) }}
+            / nullif(count(durations.session_duration_minutes), 0) as mean_rank_among_{{ counted }},
         {%- endfor %}
         {{ metrics_of_few_values | join(',\n        ') }},
         row_number() over (order by {{ metrics_of_few_values | join(', ') }}) as combination,
         count(*) as events,
-        count(accepted_events.session_duration_minutes) as events_with_duration,
-        {{ exact_sum('accepted_events.session_duration_minutes - means.mean_value') }}
-        / nullif(count(accepted_events.session_duration_minutes), 0) as mean_value_deviation
+        count(durations.session_duration_minutes) as events_with_duration,
+        {{ sum_of_exact('durations.value_deviation') }}
+        / nullif(count(durations.session_duration_minutes), 0) as mean_value_deviation
     from {{ ref('int_accepted_events') }} as accepted_events
-    left join means
-        on means.metric = 'session_duration_minutes' and means.counted = 'events'
-    left join {{ ref('int_value_counts') }} as value_counts
-        on
-            value_counts.metric = 'session_duration_minutes'
-            and accepted_events.session_duration_minutes = value_counts.metric_value
+    left join durations
+        on accepted_events.session_duration_minutes = durations.session_duration_minutes
     group by {{ metrics_of_few_values | join(', ') }}
 ),
 
@@ -148,30 +157,39 @@ pairs as (
     {%- endfor %}
 ),
 
--- The events of a user that have both metrics of a pair.
-user_counts as (
+-- The events of a user that lack a metric of a pair: mostly few, or none.
+incomplete as (
     select
         {%- for metric_x, metric_y in metric_pairs %}
-            count(*) filter (where {{ metric_x }} is not null and {{ metric_y }} is not null)
+            count(*) filter (where {{ metric_x }} is null or {{ metric_y }} is null)
                 as {{ metric_x }}_and_{{ metric_y }},
         {%- endfor %}
         user_id
     from {{ ref('int_accepted_events') }}
+    where {{ sent_metrics() | join(' is null or ') }} is null
     group by user_id
 ),
 
--- As many independent events as tell as much, if those of a user all tell the same (Kish, 1965);
--- without a user, each stands for itself.
-effective_counts as (
+-- And those that have both.
+user_counts as (
+    select
+        {%- for metric_x, metric_y in metric_pairs %}
+            {%- set pair = metric_x ~ '_and_' ~ metric_y %}
+            cast(users.events - coalesce(incomplete.{{ pair }}, 0) as double) as {{ pair }},
+        {%- endfor %}
+        users.user_id
+    from {{ ref('dim_users') }} as users
+    left join incomplete on users.user_id = incomplete.user_id
+),
+
+events_of_users as (
     {%- for metric_x, metric_y in metric_pairs %}
-        {%- set events = metric_x ~ '_and_' ~ metric_y %}
+        {%- set pair = metric_x ~ '_and_' ~ metric_y %}
         select
             '{{ metric_x }}' as metric_x,
             '{{ metric_y }}' as metric_y,
-            {{ ratio(
-                'power(sum(' ~ events ~ '), 2)',
-                'sum(' ~ events ~ ' * case when user_id is null then 1 else ' ~ events ~ ' end)'
-            ) }} as effective_events
+            coalesce(sum({{ pair }}), 0) as events,
+            coalesce(sum({{ pair }} * {{ pair }}), 0) as squared_events
         from user_counts
         {{ 'union all' if not loop.last }}
     {%- endfor %}
@@ -204,7 +222,12 @@ quotients as (
         pairs.metric_y,
         kinds.kind,
         coalesce(x.events, 0) as events,
-        coalesce(effective_counts.effective_events, 0) as effective_events,
+        -- As many independent events as tell as much, if those of a user all tell the same (Kish,
+        -- 1965); without a user, each stands for itself.
+        coalesce({{ ratio(
+            'x.events * x.events',
+            'of_users.squared_events + x.events - of_users.events'
+        ) }}, 0) as effective_events,
         case kinds.kind
             when 'pearson'
                 then products.value_product / nullif(sqrt(x.value_squares * y.value_squares), 0)
@@ -212,10 +235,8 @@ quotients as (
         end as quotient
     from pairs
     cross join (values ('pearson'), ('spearman')) as kinds (kind)
-    inner join effective_counts
-        on
-            pairs.metric_x = effective_counts.metric_x
-            and pairs.metric_y = effective_counts.metric_y
+    inner join events_of_users as of_users
+        on pairs.metric_x = of_users.metric_x and pairs.metric_y = of_users.metric_y
     left join products
         on pairs.metric_x = products.metric_x and pairs.metric_y = products.metric_y
     left join spreads as x on pairs.metric_x = x.metric and pairs.counted_x = x.counted
