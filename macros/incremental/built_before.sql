@@ -1,9 +1,7 @@
 {#- The table of a model as the last build left it, to be read by a model that comes before it; none if
     there is none with these columns, or it is to be built from nothing. -#}
 {% macro built_before(name, columns) %}
-    {#- The relations of a unit test are fixtures. -#}
-    {%- if execute and target.type == 'duckdb' and model.unique_id in graph.nodes
-        and not invocation_args_dict.get('full_refresh') -%}
+    {%- if is_being_built() and target.type == 'duckdb' and not invocation_args_dict.get('full_refresh') -%}
         {%- set node = own_node(name) -%}
         {%- set relation = adapter.get_relation(node.database, node.schema, node.alias) -%}
         {%- if relation and relation.is_table -%}
@@ -16,9 +14,15 @@
 {#- Whether a day of the source is as an earlier build has checked it. -#}
 {% macro has_unchanged_days() %}
     {{- return(
-        execute and target.type == 'duckdb' and model.unique_id in graph.nodes and run_query(
+        is_being_built() and target.type == 'duckdb' and run_query(
             'select count(*) from ' ~ ref('int_source_file_days') ~ ' where source_date not in (select source_date from '
             ~ ref('int_changed_days') ~ ')'
         ).rows[0][0] > 0
     ) -}}
+{% endmacro %}
+
+{#- Whether the model is run now, so that those before it have been: not where it is but compiled, nor in a
+    unit test, whose relations are fixtures. -#}
+{% macro is_being_built() %}
+    {{- return(execute and flags.WHICH in ('build', 'run', 'retry') and model.unique_id in graph.nodes) -}}
 {% endmacro %}

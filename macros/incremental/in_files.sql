@@ -1,7 +1,7 @@
 {#- The clause by which rows are read from the files alone that a query names, so that no other one is
     opened: engines tell that from names, but not from a join. Nothing where the source is no files. -#}
 {% macro in_files(query) -%}
-    {%- if execute and source_is_files() -%}
+    {%- if is_being_built() and source_is_files() -%}
         {%- set wanted = run_query(query).columns[0].values() -%}
         {%- if not wanted -%}
             where false
