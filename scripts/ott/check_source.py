@@ -280,10 +280,8 @@ def unseen_changes(settings: dict[str, Any]) -> Iterator[str]:
         yield "All files that a build has read hold the rows that they held then."
         return
     yield from (f"{file} holds other rows than when it was read." for file in files)
-    yield (
-        f"Size and time of {len(files)} file{'s' * (len(files) > 1)} are as they were, so that no build"
-        " sees the change. Next: `ott build --vars '{find_changed_files_by: content}'`, once or always."
-    )
+    kept = "Size and time are as they were, so that no build sees the change."
+    yield f"{kept} Next: `ott build --vars '{{find_changed_files_by: content}}'`, once or always."
 
 
 class Judge:

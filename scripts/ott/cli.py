@@ -207,7 +207,10 @@ examples:
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @option("--vars YAML  settings beside those of dbt_project.yml, as for dbt", default="{}")
-@option("--deep  look for files that changed since they were built, by reading all of them", is_flag=True)
+@option(
+    "--deep  look for files that changed since they were built, by reading all of them",
+    is_flag=True,
+)
 def check_source_(paths: tuple[str, ...], vars: str, deep: bool) -> None:
     """Look at a source of events and propose settings.
 

@@ -21,7 +21,9 @@ COLUMNS = [*SCHEMA.names, "updated_at"]
 
 def new_row(draws: random.Random) -> list[str | None]:
     """A raw event, text as it could come, on some day; ids come up again."""
-    moment = datetime(2026, 1, 1 + draws.randrange(DAYS)) + timedelta(seconds=draws.randrange(86400))
+    moment = datetime(2026, 1, 1 + draws.randrange(DAYS)) + timedelta(
+        seconds=draws.randrange(86400)
+    )
     row = [
         *(str(draws.randrange(IDS)), str(moment), str(draws.randrange(8))),
         *(draws.choice(["US", "EU", "MARS"]), "GDPR", "login"),
@@ -66,7 +68,9 @@ class Folder:
     def change(self) -> None:
         """What happens to files: rows come, go and move, files come, go and are named anew."""
         name = self.draws.choice([*self.files])
-        kind = self.draws.choice(["arrive", "arrive", "leave", "correct", "new", "gone", "name", "move"])
+        kind = self.draws.choice(
+            ["arrive", "arrive", "leave", "correct", "new", "gone", "name", "move"]
+        )
         if kind == "arrive":
             self.files[name] += [new_row(self.draws)]
         elif kind == "leave" and len(self.files[name]) > 1:

@@ -191,7 +191,11 @@ class EventFiles(Events):
         that is not on this machine or of a form that only DuckDB reads. Raises SourceError where a
         file cannot be read.
         """
-        known = {file for file, version in self.versions.items() if version and (file, version) in counted}
+        known = {
+            file
+            for file, version in self.versions.items()
+            if version and (file, version) in counted
+        }
         counts = {file: counted[file, self.versions[file]] for file in known}
         unread = [(reader, f) for reader in self.readers for f in reader.files if f not in known]
         with tqdm(unread, "Checking", unit="file", disable=None, leave=False) as watched:
