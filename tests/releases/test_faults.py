@@ -232,7 +232,7 @@ def test_damage_that_a_step_meets_is_told_without_a_traceback(copied_build):
             file.seek(3 * 4096 + block * 262_144 + 5000)
             file.write(os.urandom(100))
     for code, message in (
-        (1, "int_checked_events read a damaged file. Delete the work database"),
+        (1, "int_changed_days read a damaged file. Delete the work database"),
         (2, f"{database} cannot be read as a database"),
     ):
         result = copied_build.build(OTT_DATABASE_PATH=str(database))

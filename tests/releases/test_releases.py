@@ -394,7 +394,7 @@ def test_the_work_database_stays_locked(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "storage"),
     [
-        ("create or replace table other.filler as select random() from range(3e6);", "v1.0.0"),
+        ("create or replace table other.filler as select random() from range(3000000);", "v1.0.0"),
         ("", "v1.4.0"),
         ("create or replace view marts.fct_compliance_events as select event_id, 0 as user_age,"
          " region, event_date, minutes from marts.int_checked_events"
