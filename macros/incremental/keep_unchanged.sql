@@ -4,7 +4,8 @@
 {% materialization table, adapter='duckdb' %}
     {%- set made_of = what_it_is_made_of(sql) -%}
     {%- set recorded = recorded_state(model.unique_id) -%}
-    {%- if made_of and made_of == recorded and load_cached_relation(this) -%}
+    {%- if made_of and made_of == recorded and load_cached_relation(this)
+        and not invocation_args_dict.get('full_refresh') -%}
         {%- do store_raw_result(name='main', message='KEPT', code='KEPT', rows_affected='0') -%}
         {{- return({'relations': [this]}) -}}
     {%- endif -%}
@@ -19,7 +20,7 @@
     {%- set made_of = what_it_is_made_of(sql)
         if flags.WHICH == 'build' and not should_store_failures() else none -%}
     {%- set recorded = recorded_state(model.unique_id) if made_of else none -%}
-    {%- if made_of and made_of == recorded -%}
+    {%- if made_of and made_of == recorded and not invocation_args_dict.get('full_refresh') -%}
         {%- call statement('main', fetch_result=True) -%}
             select 0 as failures, false as should_warn, false as should_error
         {%- endcall -%}
@@ -36,8 +37,7 @@
 {#- Fingerprint of the SQL of this node, its documentation and what it reads; none where something of that
     is not known. -#}
 {% macro what_it_is_made_of(sql) %}
-    {%- if not config.get('meta', {}).get('keep_unchanged') or not var('keep_unchanged_tables')
-        or invocation_args_dict.get('full_refresh') -%}
+    {%- if not (config.get('meta', {}).get('keep_unchanged') and var('keep_unchanged_tables')) -%}
         {{- return(none) -}}
     {%- endif -%}
     {%- set parts = [sql, model.get('description'), model.get('columns')] -%}

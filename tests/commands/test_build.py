@@ -109,6 +109,8 @@ def test_every_variable_can_be_changed(built_project, new_project):
         "events_columns": {"timestamp": "event_time", **holes},
         "events_format": "parquet",
         "events_preset": "none",
+        "find_changed_files_by": "content",
+        "keep_unchanged_tables": False,
         "events_dimensions": {
             "device": {"sql": "if(event_id % 3 > 0, 'tv', null)"},
             "many": {"sql": "'m' || user_age"},

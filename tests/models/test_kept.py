@@ -36,6 +36,7 @@ def test_only_what_is_made_of_something_else_is_built_again(copied_build):
 
 
 def test_a_test_that_failed_or_is_asked_for_is_run_again(copied_build):
+    kept(copied_build)
     name = "fct_compliance_events_primary_key"
     copies = "insert into marts.int_checked_events from marts.int_checked_events limit 1"
     with duckdb.connect(copied_build.root / "ott_build.duckdb") as connection:
