@@ -1,6 +1,7 @@
 {# What a build before left; not by ref, as these models come later in this one. #}
 {% set checked_events = built_before('int_checked_events', ['day_fingerprint']) %}
-{% set repeated_events = built_before('int_repeated_events', ['is_kept']) %}
+{% set repeated_columns = staged_event_columns() + ['is_kept'] %}
+{% set repeated_events = built_before('int_repeated_events', repeated_columns) %}
 
 with rows_of_days as (
     select

@@ -1,5 +1,6 @@
 {% set checked_events = built_before('int_checked_events', ['day_fingerprint']) %}
-{% set repeated_events = built_before('int_repeated_events', ['is_kept']) %}
+{% set repeated_columns = staged_event_columns() + ['is_kept'] %}
+{% set repeated_events = built_before('int_repeated_events', repeated_columns) %}
 
 with changed_days as (
     select * from {{ ref('int_changed_days') }}

@@ -2,7 +2,8 @@ with rows_of_days as (
     select
         source_date,
         cast(sum(raw_rows) as bigint) as raw_rows,
-        {{ rows_checksum('sum(raw_rows)', 'sum(sum_of_hashes)', 'sum(future_rows)') }} as rows_checksum
+        {{ rows_checksum('sum(raw_rows)', 'sum(sum_of_hashes)', 'sum(future_rows)') }}
+            as rows_checksum
     from {{ ref('int_source_file_days') }}
     group by source_date
 ),

@@ -1,5 +1,5 @@
--- A fingerprint that no build has seen makes a source be read whole: one that is no files, and files
--- of which nothing tells whether they changed.
+-- A fingerprint that no build has seen makes a source be read whole: one that is no files, and
+-- files of which nothing tells whether they changed.
 with files as (
     {{ files_of_source() }}
 ),
