@@ -20,9 +20,7 @@
     'days.source_date', 'rows_of_days.rows_checksum', 'days.repeated_checksum'
 ) %}
 {# Of rows that are not those of the models before, nothing is known: they are built again. #}
-{% set read_fingerprint =
-    'case when ' ~ found_fingerprint ~ ' = days.fingerprint then days.fingerprint else 0 end'
-%}
+{% set is_settled = found_fingerprint ~ ' = days.fingerprint' %}
 
 with days as (
     {{ missing_days(ref('int_source_days')) }}
@@ -46,8 +44,10 @@ rows_of_days as (
 read_days as (
     select
         days.source_date,
-        {{ read_fingerprint }} as day_fingerprint,
-        {{ built_fingerprint(read_fingerprint, 'days.rules') }} as fingerprint
+        case when {{ is_settled }} then days.fingerprint else 0 end as day_fingerprint,
+        {{ built_fingerprint(
+            found_fingerprint, "case when " ~ is_settled ~ " then days.rules else '' end"
+        ) }} as fingerprint
     from rows_of_days
     inner join days on rows_of_days.source_date = days.source_date
 ),
